@@ -1,0 +1,14 @@
+/* Bounded text for people: always NUL-terminated, cut rather than overrun. Core uses these instead of stdio and <string.h>. */
+#ifndef COORD_BASE_TEXT_H
+#define COORD_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Replaces what is in `out`. */
+void text_set(char *out, size_t capacity_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Appends to what is in `out`. */
+void text_add(char *out, size_t capacity_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool text_equal(const char *a, const char *b);
+
+#endif
