@@ -1,0 +1,68 @@
+/* The node's own file: only what differs from node to node. One table (config_schema) holds every key with its unit, range, default and
+ * help; the sample and the reference in docs/ and in the man page are printed from it. What holds for all nodes is replicated
+ * state and comes from services_yaml. */
+#ifndef COORD_CONFIG_H
+#define COORD_CONFIG_H
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "io/yaml.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_PATH_MAX_BYTES 256
+#define CONFIG_SOCKET_MAX_BYTES 108 /* sun_path */
+#define CONFIG_CONNINFO_MAX_BYTES 512
+
+enum timing_profile { TIMING_METRO, TIMING_REGION, TIMING_CAUTIOUS, TIMING_COUNT };
+
+/* One initial member of the cluster; the same list stands at each node and is used by `coordd bootstrap` only. */
+struct config_member {
+    uint64_t id;
+    char node[NAME_MAX_BYTES];
+    char site[NAME_MAX_BYTES];
+    char address[ADDRESS_MAX_BYTES];
+    bool witness;
+};
+
+/* A PostgreSQL server on this host. */
+struct config_local {
+    char service[NAME_MAX_BYTES];
+    char data_dir[CONFIG_PATH_MAX_BYTES];
+    char bin_dir[CONFIG_PATH_MAX_BYTES];
+    char conninfo[CONFIG_CONNINFO_MAX_BYTES];
+    char guard_socket[CONFIG_SOCKET_MAX_BYTES]; /* "" : no lease_guard */
+};
+
+struct node_config {
+    char node[NAME_MAX_BYTES];
+    char site[NAME_MAX_BYTES];
+    char data_dir[CONFIG_PATH_MAX_BYTES];
+    char socket[CONFIG_SOCKET_MAX_BYTES];
+    char listen[ADDRESS_MAX_BYTES];
+    enum timing_profile timing;
+    bool insecure_loopback;
+    uint64_t id;  /* found in `cluster` by the node's name; 0: it is not there */
+    bool witness; /* likewise */
+    uint32_t cluster_count;
+    struct config_member cluster[NODES_MAX];
+    uint32_t local_count;
+    struct config_local local[SERVICES_MAX];
+};
+
+extern const struct yaml_schema config_schema;
+
+/* Raft's numbers of a profile. */
+struct config_timing {
+    uint32_t heartbeat_ms, election_ms;
+};
+struct config_timing config_timing(enum timing_profile profile);
+
+/* STATUS_OK and a complete `out`, or STATUS_INVALID. `report`, when not NULL, is given the whole text of mistakes ("" when none): free() it. */
+enum status config_load(struct node_config *out, const char *path, char **report, struct error *err);
+
+/* The same, of a parsed file; the mistakes stay in `y`. */
+void config_read(struct node_config *out, struct yaml *y);
+
+#endif
