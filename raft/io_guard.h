@@ -1,0 +1,69 @@
+/* Stands between libraft and its struct raft_io and closes the holes that were measured in the library (docs/decisions/0001-libraft.md).
+ * Knows nothing of libuv: the simulator's in-memory raft_io gets the same guard.
+ *
+ *  1. state changes are seen: after every call into libraft `after` runs, with libraft at rest; there the owner compares state and term;
+ *  2. (the barrier of a new term is rnode's part;)
+ *  3. an InstallSnapshot that arrives while this node writes its own snapshot is dropped (0.22.1 dereferences NULL; the leader sends it again);
+ *  4. a write that failed - term, vote, append, truncate, snapshot - is fatal: the library goes on with what is only in memory;
+ *  5. RAFT_UNAVAILABLE is fatal: the library would stay silent for ever;
+ *  6. an append that does not complete is a hung disk: `stalled` first, fatal later;
+ *  7. the time of the last message of each peer is kept.
+ *
+ * After `fatal` returned (it does so only in a simulator or a test) the guard is dead: nothing passes in either direction until close. */
+#ifndef COORD_RAFT_IO_GUARD_H
+#define COORD_RAFT_IO_GUARD_H
+
+#include "base/ids.h"
+#include "base/limits.h"
+
+#include <stdarg.h>
+
+#include <raft.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct io_guard_config {
+    struct raft_io *inner; /* borrowed; its `data` is the guard's from now on */
+    struct raft *raft;     /* only read */
+    unsigned heartbeat_ms;
+    unsigned election_ms;
+    void *ctx;
+    void (*after)(void *ctx);  /* libraft has just returned from a tick, a message or a completed write; may be NULL */
+    void (*ticked)(void *ctx); /* after `after`, for ticks only; may be NULL */
+    void (*stalled)(
+        void *ctx); /* once per stall: the oldest append is older than 2 election timeouts: stop leading; may be NULL */
+    void (*fatal)(void *ctx, const char *reason);
+    int64_t (*now_us)(void *ctx);
+};
+
+struct io_guard_append; /* one append under way */
+
+struct io_guard_peer {
+    node_id id;
+    int64_t heard_us;
+};
+
+struct io_guard {
+    struct raft_io outer; /* what libraft is given; first, so that a raft_io of ours is its guard */
+    struct io_guard_config config;
+    raft_io_tick_cb tick;
+    raft_io_recv_cb recv;
+    struct io_guard_append *oldest, *newest; /* appends under way, in order */
+    unsigned snapshots_writing;              /* our own, not installed ones */
+    bool dead;
+    bool stall_told;
+    bool closing;
+    raft_io_close_cb close_cb;
+    struct io_guard_peer peers[NODES_MAX + 1];
+    uint64_t install_snapshots_dropped;
+};
+
+/* Prepares guard->outer: hand it to raft_init in place of the inner one. */
+void io_guard_init(struct io_guard *guard, const struct io_guard_config *config);
+/* INT64_MIN: never. */
+int64_t io_guard_last_heard_us(const struct io_guard *guard, node_id id);
+/* Something above found what must not be (an entry that cannot be decoded): as a failed write. */
+void io_guard_fail(struct io_guard *guard, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,50 @@
+/* The directory of one node's Raft log on a real disk.
+ *
+ *   data_dir/lock            flock: one process per directory (libraft takes no lock of its own)
+ *   data_dir/node/identity   cluster, raft id and address, with a checksum; written once
+ *   data_dir/node/raft/      libraft's own; holds nothing else
+ *   data_dir/node.new/       a bootstrap that has not finished; the next one removes it
+ *
+ * Decides: may this directory be started from, may it be bootstrapped. A directory that lost its content is never bootstrapped again
+ * under the same id, because the node would forget what it acknowledged: bootstrap is one explicit act of the operator.
+ * Bootstrap is atomic: everything is written and synced in node.new, then renamed. */
+#ifndef COORD_RAFT_STORAGE_UV_H
+#define COORD_RAFT_STORAGE_UV_H
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "raft/rnode.h"
+
+#include <limits.h>
+
+#define STORAGE_FREE_MIN_BYTES                                                                                         \
+    (128ull << 20) /* refuse to start below: three segments of 8 MiB, snapshots and room to act */
+#define STORAGE_FREE_ALARM_BYTES (256ull << 20) /* say so below */
+
+struct storage_identity {
+    uint64_t cluster; /* made from the first member list; two clusters never talk to each other */
+    node_id id;
+    char address[ADDRESS_MAX_BYTES];
+};
+
+struct storage_uv {
+    int lock_fd;
+    struct storage_identity identity;
+    char raft_dir[PATH_MAX];
+};
+
+/* Writes the first log entry of a new cluster, the member list, at node `id` (one of `members`). Every first member does this once with
+ * the same list. REFUSED when the directory already holds a node. */
+enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
+                                 node_id id, struct error *err);
+
+/* Locks the directory and checks identity, content and free space. REFUSED: another process has it, or too little space; NOT_FOUND: never
+ * bootstrapped; CORRUPT: identity damaged, or something in raft/ that libraft did not write. */
+enum status storage_uv_open(struct storage_uv *storage, const char *data_dir, struct error *err);
+void storage_uv_close(struct storage_uv *storage);
+
+/* What is free for the log's file system now; 0 when it cannot be read. */
+uint64_t storage_uv_free_bytes(const struct storage_uv *storage);
+
+#endif
