@@ -1,0 +1,181 @@
+/* The closed list of what may enter the log. Each command carries its sender and a display time stamped by the leader that proposed it.
+ * A command is a wish: core/fsm accepts or refuses it, the same way on every node. */
+#ifndef COORD_CORE_COMMAND_H
+#define COORD_CORE_COMMAND_H
+
+#include "core/state.h"
+
+#define COMMAND_LIST(X)                                                                                                \
+    X(COMMAND_CLUSTER_INIT, "cluster_init")       /* leader, once: members and sites */                                \
+    X(COMMAND_CONFIG_APPLY, "config_apply")       /* operator */                                                       \
+    X(COMMAND_SERVICE_SET, "service_set")         /* operator: arm, disarm, pause, resume */                           \
+    X(COMMAND_NODE_HEARD, "node_heard")           /* leader: a node is heard again, or is silent */                    \
+    X(COMMAND_OPINION, "opinion")                 /* each node, on change */                                           \
+    X(COMMAND_EXECUTOR_SET, "executor_set")       /* leader */                                                         \
+    X(COMMAND_GRANT, "grant")                     /* a site's executor asks for the lease */                           \
+    X(COMMAND_RENEW, "renew")                     /* the holder */                                                     \
+    X(COMMAND_LEASE_EXPIRED, "lease_expired")     /* leader, by its own count */                                       \
+    X(COMMAND_SIGHTING, "sighting")               /* a node saw an acknowledged write after the expiry */              \
+    X(COMMAND_GATES_NOTED, "gates_noted")         /* leader: why an operation does not start */                        \
+    X(COMMAND_OPERATION_START, "operation_start") /* leader on a verdict, or operator */                               \
+    X(COMMAND_OPERATION_APPROVE, "operation_approve")                                                                  \
+    X(COMMAND_OPERATION_ABORT, "operation_abort")                                                                      \
+    X(COMMAND_OPERATOR_CERTIFICATE, "operator_certificate") /* operator: approve --fenced */                           \
+    X(COMMAND_STEP_ASSIGN, "step_assign")                   /* leader */                                               \
+    X(COMMAND_STEP_RESULT, "step_result")                   /* the assigned node; the leader for a node that is silent past its deadline */ \
+    X(COMMAND_STEP_SKIP, "step_skip")                       /* operator; never a safety step */                        \
+    X(COMMAND_PROMOTE, "promote")                           /* leader: the point of no return */
+#define COMMAND_ENUM(name, word) name,
+enum command_kind { COMMAND_LIST(COMMAND_ENUM) COMMAND_KIND_COUNT };
+#undef COMMAND_ENUM
+
+struct command_cluster_init {
+    uint64_t cluster_id;
+    uint32_t election_ms;
+    struct member members[NODES_MAX]; /* heard and heard_index are ignored */
+    struct site sites[SITES_MAX];
+};
+struct command_config_apply {
+    uint64_t base_version; /* the version that the author has seen; 0: whatever it is */
+    uint8_t service_count;
+    struct service_config services[SERVICES_MAX]; /* the whole list: a service that is missing is removed (its lease must have ended) */
+};
+enum service_change { SERVICE_ARM, SERVICE_DISARM, SERVICE_PAUSE, SERVICE_RESUME, SERVICE_CHANGE_COUNT };
+struct command_service_set {
+    service_id service;
+    enum service_change change;
+};
+struct command_node_heard {
+    node_id node;
+    bool heard;
+};
+struct command_opinion {
+    node_id node;
+    service_id service;
+    site_id site;
+    struct opinion opinion;
+};
+struct command_executor_set {
+    service_id service;
+    site_id site;
+    node_id node;
+};
+struct command_grant {
+    service_id service;
+    site_id site;
+    node_id node;
+    epoch_t last_epoch; /* of the lease that it has seen end: a late duplicate is refused */
+    struct enforcement enforcement;
+};
+struct command_renew {
+    service_id service;
+    epoch_t epoch;
+    node_id node;
+    uint32_t ttl_ms;
+    struct enforcement enforcement;
+};
+struct command_lease_expired {
+    service_id service;
+    epoch_t epoch;
+    uint64_t renewed_index;
+};
+struct command_sighting {
+    service_id service;
+    site_id site;
+    epoch_t epoch;
+    node_id node;
+    uint64_t looked_index; /* the index that the node had applied before it began the write */
+};
+struct command_gates_noted {
+    service_id service;
+    site_id target;
+    uint32_t gates; /* bit per gate that says no; 0: none any more */
+};
+struct command_operation_start {
+    service_id service;
+    enum operation_kind kind;
+    site_id from, to;
+    epoch_t epoch; /* the epoch that it ends; refused when the log has moved on */
+    uint32_t overrides;
+    char reason[DETAIL_MAX_BYTES];
+};
+struct command_operation_id { /* approve, abort, operator certificate */
+    operation_id operation;
+    char reason[DETAIL_MAX_BYTES];
+};
+struct command_step_assign {
+    operation_id operation;
+    uint8_t run; /* index into the operation's runs */
+    uint32_t attempt;
+    node_id node;
+};
+struct command_step_result {
+    operation_id operation;
+    uint8_t run;
+    uint32_t attempt;
+    epoch_t epoch;
+    node_id node; /* the assigned one; 0: the leader, for an attempt past its deadline */
+    struct step_result result;
+};
+struct command_step_skip {
+    operation_id operation;
+    enum step step;
+    char reason[DETAIL_MAX_BYTES];
+};
+struct command_promote {
+    operation_id operation;
+    epoch_t old_epoch;
+    site_id site;
+};
+
+struct command {
+    enum command_kind kind;
+    int64_t at_ms; /* display time, stamped by the leader */
+    char who[WHO_MAX_BYTES]; /* "node NAME" or the operator's name, for the audit */
+    union {
+        struct command_cluster_init cluster_init;
+        struct command_config_apply config_apply;
+        struct command_service_set service_set;
+        struct command_node_heard node_heard;
+        struct command_opinion opinion;
+        struct command_executor_set executor_set;
+        struct command_grant grant;
+        struct command_renew renew;
+        struct command_lease_expired lease_expired;
+        struct command_sighting sighting;
+        struct command_gates_noted gates_noted;
+        struct command_operation_start operation_start;
+        struct command_operation_id operation_approve;
+        struct command_operation_id operation_abort;
+        struct command_operation_id operator_certificate;
+        struct command_step_assign step_assign;
+        struct command_step_result step_result;
+        struct command_step_skip step_skip;
+        struct command_promote promote;
+    };
+};
+/* config_apply makes a command large (about 350 KiB): keep commands static or on the heap, and clear them with command_clear. */
+
+const char *command_word(enum command_kind kind);
+
+/* Zeroes the header and the part of the union that `kind` uses, and sets the kind. */
+void command_clear(struct command *c, enum command_kind kind);
+
+/* OK, or FULL. */
+enum status command_encode(const struct command *c, void *out, size_t capacity_bytes, size_t *length_bytes);
+/* OK, or CORRUPT: version, kind, bounds or left-over bytes that are not known. `c` is undefined then. */
+enum status command_decode(struct command *c, const void *bytes, size_t length_bytes, struct error *err);
+/* Puts the leader's display time into an encoded command, without decoding it whole. CORRUPT when it is too short. */
+enum status command_stamp(void *bytes, size_t length_bytes, int64_t at_ms);
+
+/* What the state machine answered. Bounded and encoded, so that a follower's submission gets it too. */
+struct outcome {
+    enum status status;
+    char reason[DETAIL_MAX_BYTES]; /* of a refusal */
+    uint64_t value;                /* operation id, epoch or configuration version, by command */
+};
+#define OUTCOME_MAX_BYTES 256
+enum status outcome_encode(const struct outcome *o, void *out, size_t capacity_bytes, size_t *length_bytes);
+enum status outcome_decode(struct outcome *o, const void *bytes, size_t length_bytes);
+
+#endif

@@ -1,0 +1,56 @@
+/* What the leader should propose next. Holds what only this leader, in this term, knows: whom it hears, and its own counts of leases.
+ * Pure: time is an argument, in microseconds of the caller's monotonic clock. The same code drives coordd and the simulator.
+ *
+ * Use: leader_begin() when leadership of a term is confirmed; leader_applied() after each applied entry; leader_heard() per beat;
+ * leader_tick() on each tick, after what the network brought was handled; then propose every command that leader_next() gives, and call
+ * leader_proposed_done() with its slot when that proposal has ended, however it ended. leader_end() when leadership is lost. */
+#ifndef COORD_CORE_LEADER_H
+#define COORD_CORE_LEADER_H
+
+#include "core/command.h"
+
+#define LEADER_SLOTS (SERVICES_MAX + 1) /* one proposal in flight per service, one for the cluster */
+#define LEADER_SLOT_CLUSTER SERVICES_MAX
+
+struct leader_count {
+    epoch_t epoch;
+    uint64_t renewed_index;
+    int64_t since_us; /* of the leader's counted time */
+};
+struct leader_run {
+    operation_id operation;
+    uint32_t attempt;
+    int64_t since_us;
+};
+
+struct leader {
+    bool leading;
+    uint64_t term;
+    node_id self;
+    uint32_t beat_ms;    /* a node that is not heard for max(3 * beat, 2 * election) is silent */
+    uint32_t tick_ms;
+    int64_t tick_us;     /* of the last tick */
+    int64_t counted_us;  /* time that counts: one tick adds at most twice its interval, so time asleep is not counted */
+    int64_t began_us;    /* counted time at leader_begin, always 0; kept for reading */
+    int64_t stalls_us[3];/* caller's time of the last stalls */
+    bool wants_transfer; /* three stalls within a minute */
+    bool booted_cold;    /* no quorum for longer than a ttl before: `down` of a site not yet heard waits boot_grace */
+    int64_t heard_us[NODES_MAX]; /* counted time, by member slot; -1: not heard by this leader */
+    struct leader_count counts[SERVICES_MAX];
+    struct leader_run runs[SERVICES_MAX][RUNS_MAX];
+    bool busy[LEADER_SLOTS];
+};
+
+void leader_init(struct leader *l, node_id self, uint32_t beat_ms, uint32_t tick_ms);
+void leader_begin(struct leader *l, const struct state *s, uint64_t term, int64_t now_us);
+void leader_end(struct leader *l);
+void leader_applied(struct leader *l, const struct state *s);
+void leader_heard(struct leader *l, const struct state *s, node_id node);
+void leader_tick(struct leader *l, int64_t now_us);
+/* True when `out` (cleared and filled, at_ms set to wall_ms) should be proposed now; `slot` stays busy until leader_proposed_done(). */
+bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot);
+void leader_proposed_done(struct leader *l, unsigned slot);
+/* The node that should lead instead: the leader sits at a primary's site, or a witness could lead; 0: stay. */
+node_id leader_transfer_to(const struct leader *l, const struct state *s);
+
+#endif

@@ -1,0 +1,43 @@
+/* The failover as data: which step waits for which, who runs it, how long one attempt may take, what a failure means. */
+#ifndef COORD_CORE_PLAN_H
+#define COORD_CORE_PLAN_H
+
+#include "core/command.h"
+
+enum plan_failure {
+    PLAN_RETRY, /* until it works: the operation waits and says so */
+    PLAN_ALERT  /* the same, and an alarm with each failure */
+};
+
+struct plan_step {
+    uint32_t needs;       /* bit per step that must have ended before */
+    bool after_promote;   /* runs after the point of no return only */
+    bool safety;          /* can't be skipped */
+    uint32_t deadline_ms; /* of one attempt, kept by the node that runs it */
+    uint32_t retry_ms;    /* pause after a failed attempt */
+    enum plan_failure on_failure;
+    const char *what;     /* for people: what the operation waits for while this runs */
+    const char *way_out;  /* the command that ends the wait */
+};
+
+const struct plan_step *plan_step_of(enum step step);
+
+/* Adds the runs of a new operation: sever at every other eligible site, fence at the old one, the rest at the target. */
+void plan_begin(const struct state *s, struct operation *op);
+/* Replaces what has not ended by the reversal of what was severed. */
+void plan_undo(struct operation *op);
+/* Adds what follows the point of no return. */
+void plan_promoted(const struct state *s, struct operation *op);
+
+/* The run may be assigned now: its needs have ended and its pause is over. */
+bool plan_run_due(const struct operation *op, const struct step_run *run, int64_t now_ms);
+/* The node that must run it: the executor of its site; 0 when there is none. */
+node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run);
+
+/* Every candidate that can be reached is severed, and the target is the best of them; `why` gets the reason when not. */
+bool plan_candidate_chosen(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
+
+/* The one line that says what the operation waits for now, and the command that ends the wait. */
+void plan_waits_for(const struct state *s, const struct operation *op, char *out, size_t capacity_bytes);
+
+#endif

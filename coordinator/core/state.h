@@ -1,0 +1,100 @@
+/* Everything that is replicated. Changed by core/fsm only; every node that applied the same entries holds the same bytes.
+ * state_check() holds the invariants that no entry may break. */
+#ifndef COORD_CORE_STATE_H
+#define COORD_CORE_STATE_H
+
+#include "core/event.h"
+#include "core/opinion.h"
+#include "core/operation.h"
+#include "core/policy.h"
+
+#define INCIDENTS_MAX 24 /* ended operations that are kept for coordctl incidents and report */
+
+struct member {
+    node_id id; /* 0: free slot */
+    char name[NAME_MAX_BYTES];
+    char address[ADDRESS_MAX_BYTES];
+    site_id site;
+    bool witness;
+    bool heard;         /* by the leader, as it last logged */
+    uint64_t heard_index; /* the entry that said so */
+};
+
+struct site {
+    char name[NAME_MAX_BYTES]; /* empty: free slot */
+};
+
+enum verdict {
+    VERDICT_UNKNOWN,
+    VERDICT_UP,
+    VERDICT_DEGRADED,
+    VERDICT_GRAY,
+    VERDICT_FAILED,
+    VERDICT_DOWN,
+    VERDICT_COUNT
+};
+
+/* What the cluster thinks of one site of one service. */
+struct site_view {
+    node_id executor; /* the one node that renews, fences and promotes here; 0: none yet */
+    struct opinion opinions[NODES_MAX]; /* by member slot */
+    enum verdict verdict;
+    uint8_t evidence;     /* kinds behind it, bit per evidence_kind */
+    int64_t verdict_ms;   /* since when */
+};
+
+struct service {
+    bool present;
+    struct service_config config;
+    bool armed;
+    bool paused;
+    site_id primary; /* SITE_NONE before the first grant */
+    struct lease lease;
+    struct proof proof;
+    struct site_view views[SITES_MAX]; /* by site_id */
+    struct operation operation;        /* the one that is active, or the last one */
+    int64_t last_failover_ms;          /* start of the last automatic one that promoted; 0: none */
+    uint32_t gates_noted;              /* the gates that stand in the way now, as last recorded; bit per gate */
+    int64_t gates_noted_ms;
+};
+
+struct state {
+    uint64_t applied_index;
+    int64_t now_ms; /* display time of the last entry; never moves back */
+    uint64_t cluster_id;
+    uint32_t election_ms; /* Raft's, for timing_check */
+    uint32_t drift_ppm;
+    epoch_t epoch_counter; /* the one counter of every grant of every service */
+    uint64_t config_version;
+    struct member members[NODES_MAX];
+    struct site sites[SITES_MAX];
+    struct service services[SERVICES_MAX];
+    uint32_t incident_count; /* ever; the last INCIDENTS_MAX are kept, at (number % INCIDENTS_MAX) */
+    struct operation incidents[INCIDENTS_MAX];
+    struct event_ring events;
+};
+
+void state_init(struct state *s);
+
+/* OK, or FAILED with the invariant that does not hold. */
+enum status state_check(const struct state *s, struct error *err);
+
+const char *verdict_word(enum verdict verdict);
+
+/* Look-ups; NULL or NONE when there is no such thing. */
+int state_member_slot(const struct state *s, node_id id); /* -1: none */
+site_id state_site(const struct state *s, const char *name);
+service_id state_service(const struct state *s, const char *name);
+const char *state_site_name(const struct state *s, site_id site); /* "none" for SITE_NONE */
+const char *state_node_name(const struct state *s, node_id node); /* "none" for 0 */
+unsigned state_member_count(const struct state *s);
+/* The first configured member at `site`, preferring one that is heard; 0 when the site has none. */
+node_id state_site_node(const struct state *s, site_id site);
+
+/* The deadline is enforced for this service: armed, not paused, not in shadow. Otherwise its guard is open and EXPIRED proves nothing. */
+static inline bool service_enforced(const struct service *svc)
+{
+    return svc->armed && !svc->paused && svc->config.mode != MODE_SHADOW;
+}
+
+#endif
