@@ -5,6 +5,8 @@
 
 #include "core/state.h"
 
+#include <stddef.h>
+
 #define COMMAND_LIST(X)                                                                                                \
     X(COMMAND_CLUSTER_INIT, "cluster_init")       /* leader, once: members and sites */                                \
     X(COMMAND_CONFIG_APPLY, "config_apply")       /* operator */                                                       \

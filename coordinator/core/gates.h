@@ -4,6 +4,8 @@
 
 #include "core/state.h"
 
+#include <stddef.h>
+
 /* X(enumerator, word, a person may override it) */
 #define GATE_LIST(X)                                                                                                   \
     X(GATE_OPERATION, "operation", false)   /* another operation of the service is active */                           \
