@@ -1,0 +1,127 @@
+"""One coordd with its own file, and coordctl on its socket."""
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.network import SITES
+from lab.postgres import BIN, USER, PostgresSite
+from lab.processes import Child, LabError, Processes
+
+PORT = 17400
+
+
+class CtlError(LabError):
+    """coordctl ended with another code than 0; `code` is that code, `answer` what it printed."""
+
+    def __init__(self, code: int, answer: str, text: str) -> None:
+        super().__init__(text)
+        self.code, self.answer = code, answer
+
+
+def node_name(site: str) -> str:
+    return f"{site[-1]}1"
+
+
+@dataclass
+class CoordNode:
+    processes: Processes
+    site: str
+    directory: Path
+    programs: Path
+    addresses: dict[str, str]
+    timing: str
+    postgres: PostgresSite | None
+    namespace: int | None = None
+    child: Child | None = None
+
+    @property
+    def name(self) -> str:
+        return node_name(self.site)
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "coordd.sock"
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "node.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.directory.parent / "log" / f"{self.site}.coordd.log"
+
+    def bootstrap(self) -> None:
+        """Writes the node's file and its first Raft state."""
+        self.config_file.write_text(self._config(), encoding="utf-8")
+        self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
+
+    def start(self) -> None:
+        self.child = self.processes.start(f"{self.site}.coordd", [str(self.programs / "coordd"), "run", "-c", str(self.config_file)],
+                                          self.log, site=self.site, user=USER, netns=self.namespace)
+
+    def kill(self) -> None:
+        if self.child is not None:
+            self.processes.end(self.child, signal.SIGKILL)
+            self.child = None
+
+    def alive(self) -> bool:
+        return self.child is not None and self.child.alive()
+
+    def ctl_text(self, *arguments: str, timeout_s: float = 20) -> str:
+        """What `coordctl ARGUMENTS` prints; raises CtlError when it ends with another code than 0."""
+        argv = self.ctl_argv(*arguments)
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False, cwd="/")
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"`{' '.join(argv)}` gave no answer in {timeout_s:g} s; see {self.log}") from error
+        if done.returncode != 0:
+            raise CtlError(done.returncode, done.stdout, f"`{' '.join(argv)}` ended with {done.returncode}: "
+                           f"{(done.stderr + done.stdout).strip()}")
+        return done.stdout
+
+    def ctl(self, *arguments: str, timeout_s: float = 20) -> dict:
+        text = self.ctl_text(*arguments, "--json", timeout_s=timeout_s)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise LabError(f"coordctl {' '.join(arguments)} --json printed no JSON object: {text[:300]!r}") from error
+
+    def ctl_argv(self, *arguments: str) -> list[str]:
+        return [str(self.programs / "coordctl"), "-S", str(self.socket), *arguments]
+
+    def service(self, name: str = "app") -> dict:
+        for service in self.ctl("status")["services"]:
+            if service["name"] == name:
+                return service
+        raise LabError(f"{self.name} does not know a service {name}")
+
+    def leader(self) -> str | None:
+        """The leader's name as this node knows it; None while it knows none or does not answer."""
+        try:
+            return self.ctl("status")["cluster"]["leader"]
+        except LabError:
+            return None
+
+    def await_log(self, text: str, since: int = 0, timeout_s: float = 10) -> None:
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log.read_text(encoding="utf-8", errors="replace")[since:]:
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.log} does not say {text!r} within {timeout_s:g} s")
+            time.sleep(0.05)
+
+    def _config(self) -> str:
+        lines = [f"node: {self.name}", f"site: {self.site}", f"data_dir: {self.directory}/coord", f"socket: {self.socket}",
+                 f'listen: "{self.addresses[self.site]}:{PORT}"', f"timing: {self.timing}", "insecure_loopback: true", "cluster:"]
+        for number, site in enumerate(SITES, 1):
+            witness = ", witness: true" if site == "site-c" else ""
+            lines.append(f'  - {{ id: {number}, node: {node_name(site)}, site: {site}, address: "{self.addresses[site]}:{PORT}"{witness} }}')
+        if self.postgres is not None:
+            lines += ["local:", "  - service: app", f"    data_dir: {self.postgres.data_dir}", f"    bin_dir: {BIN}",
+                      f'    conninfo: "{self.postgres.conninfo("coord", "postgres", local=True)}"',
+                      f"    guard_socket: {self.postgres.guard_socket}"]
+        return "\n".join(lines) + "\n"
