@@ -1,0 +1,81 @@
+"""Behind tests/run: which kind needs which build, in which order, and the closing line."""
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+from tests import programs, tidy
+from tests.result import Result
+
+SOURCE = Path(__file__).resolve().parent.parent
+PYTHON = "/usr/bin/python3"
+
+
+def run_e2e(only: str) -> Result:
+    build = programs.build(SOURCE, "release")
+    report = build / f"{only}.result"
+    report.unlink(missing_ok=True)
+    command = [PYTHON, "-m", "tests.e2e", "--build", str(build), "--result", str(report), "--set", only]
+    ended = subprocess.run(command, cwd=SOURCE, check=False).returncode
+    if not report.exists():
+        return Result(failed=[f"{only}: the runner ended with {ended} and no result"])
+    passed, skipped, *failed = report.read_text(encoding="utf-8").splitlines()
+    return Result(int(passed), int(skipped), failed)
+
+
+def run_tidy() -> Result:
+    return tidy.run(SOURCE, programs.build(SOURCE, "release"))
+
+
+def run_bench() -> Result:
+    build = programs.build(SOURCE, "release")
+    ended = subprocess.run([str(SOURCE / "tests/bench/failover"), "--build", str(build)], cwd=SOURCE, check=False).returncode
+    return Result(passed=1) if ended == 0 else Result(failed=["bench: failover"])
+
+
+def run_programs(kind: str) -> Result:
+    return programs.run_kind(programs.build(SOURCE, "debug"), kind)
+
+
+KINDS: dict[str, Callable[[], Result]] = {
+    "unit": lambda: run_programs("unit"),
+    "sim": lambda: run_programs("sim"),
+    "integration": lambda: run_programs("integration"),
+    "e2e": lambda: run_e2e("e2e"),
+    "tidy": run_tidy,
+    "bench": run_bench,
+    "soak": lambda: run_e2e("soak"),
+}
+DEFAULT = ("unit", "sim", "integration", "e2e", "tidy")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(KINDS)}; default: {' '.join(DEFAULT)}")
+    options = parser.parse_args()
+    wrong = [kind for kind in options.kinds if kind not in KINDS]
+    if wrong:
+        parser.error(f"unknown kind {wrong[0]!r}; expected one of {', '.join(KINDS)}")
+    total = Result()
+    for kind in options.kinds or DEFAULT:
+        started = time.monotonic()
+        print(f"=== {kind}", flush=True)
+        try:
+            result = KINDS[kind]()
+        except programs.BuildFailed as error:
+            print(error, file=sys.stderr)
+            result = Result(failed=[f"{kind}: the build"])
+        print(f"{kind}: {result.line()} in {time.monotonic() - started:.0f} s", flush=True)
+        total.add(result)
+    for name in total.failed:
+        print(f"failed: {name}")
+    print(total.line())
+    return 1 if total.failed or total.passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
