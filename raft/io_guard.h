@@ -37,7 +37,8 @@ struct io_guard_config {
     int64_t (*now_us)(void *ctx);
 };
 
-struct io_guard_append; /* one append under way */
+struct io_guard_append;   /* one append under way */
+struct io_guard_snapshot; /* one snapshot being written */
 
 struct io_guard_peer {
     node_id id;
@@ -49,8 +50,11 @@ struct io_guard {
     struct io_guard_config config;
     raft_io_tick_cb tick;
     raft_io_recv_cb recv;
-    struct io_guard_append *oldest, *newest; /* appends under way, in order */
-    unsigned snapshots_writing;              /* our own, not installed ones */
+    struct io_guard_append *oldest, *newest;  /* appends under way, in order */
+    struct io_guard_snapshot *held_snapshots; /* finished after the guard died; told to libraft at close */
+    unsigned snapshots_writing;               /* our own, not installed ones */
+    int64_t ticked_us;
+    int64_t waited_us; /* how long no append has completed while one was under way, counted in ticks */
     bool dead;
     bool stall_told;
     bool closing;
