@@ -15,9 +15,9 @@
 #include "base/status.h"
 
 #define PG_PARAMS_MAX 8
-#define PG_ROWS_MAX 64
+#define PG_ROWS_MAX 32
 #define PG_COLUMNS_MAX 24
-#define PG_RESULT_BYTES_MAX (64 * 1024) /* all texts of one result with their NULs; more is STATUS_FULL */
+#define PG_RESULT_BYTES_MAX (16 * 1024) /* all texts of one result with their NULs; more is STATUS_FULL */
 #define PG_CONNINFO_MAX 512
 
 struct pg; /* opaque: owns the connection, a timer and the watch of its socket */
@@ -25,6 +25,7 @@ struct pg; /* opaque: owns the connection, a timer and the watch of its socket *
 /* Texts as the server sent them. Never NULL in a callback; without rows when err is set. Lives until the callback returns. */
 struct pg_result {
     char sqlstate[6]; /* of the server's error; "" when the server reported none */
+    bool warned;      /* a WARNING came with it: "committed locally, but might not have been replicated" is one */
     uint32_t row_count;
     uint32_t column_count;
     const char *cells[PG_ROWS_MAX][PG_COLUMNS_MAX]; /* NULL is SQL's null */
