@@ -86,13 +86,14 @@ class Count:
     """What a scenario did to the clients' writes."""
 
     acknowledged: int
-    by_server: dict[str, int]
+    at_old: int
+    at_new: int
     lost: int
     split_brain: int
     first_at_new_us: int | None
 
     def as_dict(self) -> dict:
-        return dict(acknowledged=self.acknowledged, by_server=self.by_server, lost=self.lost, split_brain=self.split_brain)
+        return dict(acknowledged=self.acknowledged, at_old=self.at_old, at_new=self.at_new, lost=self.lost, split_brain=self.split_brain)
 
 
 def count(acks: list[Ack], old: str, new: str, rows_of_new: set[int]) -> Count:
@@ -103,9 +104,7 @@ def count(acks: list[Ack], old: str, new: str, rows_of_new: set[int]) -> Count:
     """
     at_new = [ack.acknowledged_us for ack in acks if ack.server == new]
     first = min(at_new) if at_new else None
-    by_server: dict[str, int] = {}
-    for ack in acks:
-        by_server[ack.server] = by_server.get(ack.server, 0) + 1
+    at_old = sum(1 for ack in acks if ack.server == old)
     lost = sum(1 for ack in acks if ack.id not in rows_of_new)
     split = sum(1 for ack in acks if ack.server == old and first is not None and ack.acknowledged_us > first)
-    return Count(len(acks), by_server, lost, split, first)
+    return Count(len(acks), at_old, len(at_new), lost, split, first)

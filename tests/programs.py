@@ -1,10 +1,8 @@
-"""The C tests: builds a preset, runs the programs of one kind through ctest, and counts the cmocka tests inside them."""
+"""The C tests: runs the programs of one kind through ctest, and counts the cmocka tests inside them."""
 from __future__ import annotations
 
 import re
 import subprocess
-import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -14,45 +12,6 @@ OUTPUT_BYTES_MAX = 20_000_000
 PASSED = re.compile(r"^\[\s+OK \] ", re.MULTILINE)
 SKIPPED = re.compile(r"^\[\s+SKIPPED \] (\S+)$", re.MULTILINE)
 FAILED = re.compile(r"^\[\s+(?:FAILED|ERROR)\s+\] (\S+)$", re.MULTILINE)
-
-
-class BuildFailed(Exception):
-    """The text says where the whole output is."""
-
-
-def build(source: Path, preset: str, targets: tuple[str, ...] = ()) -> Path:
-    """Configures and builds build/PRESET, with one progress line on a terminal; gives that directory."""
-    directory = source / "build" / preset
-    directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "build.log"
-    commands = [["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset]]
-    if targets:
-        commands[1] += ["--target", *targets]
-    started = time.monotonic()
-    with open(log, "w", encoding="utf-8") as output:
-        for command in commands:
-            with subprocess.Popen(command, cwd=source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True, errors="replace") as running:
-                assert running.stdout is not None
-                for line in running.stdout:
-                    output.write(line)
-                    progress(f"build {preset}: {line.strip()[:90]}")
-            if running.returncode != 0:
-                progress("")
-                output.flush()
-                lines = log.read_text(encoding="utf-8").splitlines()
-                first = next((at for at, text in enumerate(lines) if "error" in text.lower() or text.startswith("FAILED")), len(lines) - 40)
-                raise BuildFailed("\n".join(lines[max(first, 0):][:40]) + f"\nbuild of {preset} failed (whole output: {log})")
-    progress("")
-    print(f"build {preset}: ok in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return directory
-
-
-def progress(text: str) -> None:
-    """One line that overwrites itself; nothing where nobody looks."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
 
 
 def run_kind(directory: Path, kind: str) -> Result:

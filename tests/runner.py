@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from lab.build import BuildFailed, build
 from tests import programs, tidy
 from tests.result import Result
 
@@ -16,10 +17,10 @@ PYTHON = "/usr/bin/python3"
 
 
 def run_e2e(only: str) -> Result:
-    build = programs.build(SOURCE, "release")
-    report = build / f"{only}.result"
+    built = build(SOURCE, "release")
+    report = built / f"{only}.result"
     report.unlink(missing_ok=True)
-    command = [PYTHON, "-m", "tests.e2e", "--build", str(build), "--result", str(report), "--set", only]
+    command = [PYTHON, "-m", "tests.e2e", "--build", str(built), "--result", str(report), "--set", only]
     ended = subprocess.run(command, cwd=SOURCE, check=False).returncode
     if not report.exists():
         return Result(failed=[f"{only}: the runner ended with {ended} and no result"])
@@ -28,17 +29,17 @@ def run_e2e(only: str) -> Result:
 
 
 def run_tidy() -> Result:
-    return tidy.run(SOURCE, programs.build(SOURCE, "release"))
+    return tidy.run(SOURCE, build(SOURCE, "release"))
 
 
 def run_bench() -> Result:
-    build = programs.build(SOURCE, "release")
-    ended = subprocess.run([str(SOURCE / "tests/bench/failover"), "--build", str(build)], cwd=SOURCE, check=False).returncode
+    built = build(SOURCE, "release")
+    ended = subprocess.run([str(SOURCE / "tests/bench/failover"), "--build", str(built)], cwd=SOURCE, check=False).returncode
     return Result(passed=1) if ended == 0 else Result(failed=["bench: failover"])
 
 
 def run_programs(kind: str) -> Result:
-    return programs.run_kind(programs.build(SOURCE, "debug"), kind)
+    return programs.run_kind(build(SOURCE, "debug"), kind)
 
 
 KINDS: dict[str, Callable[[], Result]] = {
@@ -66,7 +67,7 @@ def main() -> int:
         print(f"=== {kind}", flush=True)
         try:
             result = KINDS[kind]()
-        except programs.BuildFailed as error:
+        except BuildFailed as error:
             print(error, file=sys.stderr)
             result = Result(failed=[f"{kind}: the build"])
         print(f"{kind}: {result.line()} in {time.monotonic() - started:.0f} s", flush=True)
