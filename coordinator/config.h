@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "core/policy.h"
+#include "io/log.h"
 #include "io/yaml.h"
 
 #include <stdbool.h>
@@ -14,8 +16,6 @@
 #define CONFIG_PATH_MAX_BYTES 256
 #define CONFIG_SOCKET_MAX_BYTES 108 /* sun_path */
 #define CONFIG_CONNINFO_MAX_BYTES 512
-
-enum timing_profile { TIMING_METRO, TIMING_REGION, TIMING_CAUTIOUS, TIMING_COUNT };
 
 /* One initial member of the cluster; the same list stands at each node and is used by `coordd bootstrap` only. */
 struct config_member {
@@ -41,10 +41,12 @@ struct node_config {
     char data_dir[CONFIG_PATH_MAX_BYTES];
     char socket[CONFIG_SOCKET_MAX_BYTES];
     char listen[ADDRESS_MAX_BYTES];
-    enum timing_profile timing;
-    bool insecure_loopback;
-    uint64_t id;  /* found in `cluster` by the node's name; 0: it is not there */
-    bool witness; /* likewise */
+    enum timing_profile timing; /* raft_timing_of() gives its numbers */
+    enum log_level log_level;
+    bool insecure_loopback; /* plain TCP between nodes, every address is a loopback one */
+    bool insecure_network;  /* plain TCP between nodes on any address: tests in network namespaces only */
+    uint64_t id;            /* found in `cluster` by the node's name; 0: it is not there */
+    bool witness;           /* likewise */
     uint32_t cluster_count;
     struct config_member cluster[NODES_MAX];
     uint32_t local_count;
@@ -52,12 +54,6 @@ struct node_config {
 };
 
 extern const struct yaml_schema config_schema;
-
-/* Raft's numbers of a profile. */
-struct config_timing {
-    uint32_t heartbeat_ms, election_ms;
-};
-struct config_timing config_timing(enum timing_profile profile);
 
 /* STATUS_OK and a complete `out`, or STATUS_INVALID. `report`, when not NULL, is given the whole text of mistakes ("" when none): free() it. */
 enum status config_load(struct node_config *out, const char *path, char **report, struct error *err);

@@ -34,8 +34,9 @@ struct yaml_field {
     enum yaml_type type;
     bool required;
     size_t offset;
-    size_t size;              /* of one value; YAML_AT fills it in */
-    int64_t min, max;         /* of numbers, inclusive; both 0: any that fits. For lists: how many */
+    size_t size; /* of one value; YAML_AT fills it in */
+    int64_t min,
+        max; /* of numbers, inclusive; both 0: any that fits. Lists: at least min; a required one may be empty when min < 0 */
     const char *unit;         /* of YAML_INT, for messages and reference: "connections" */
     const char *const *words; /* YAML_ENUM; ends with NULL */
     const char *fallback;     /* the value when the key is absent, as it would be written; NULL: nothing is stored */

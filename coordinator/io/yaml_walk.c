@@ -183,7 +183,7 @@ static void walk_list(struct yaml *y, const struct yaml_field *field, struct fy_
 {
     void *cursor = NULL;
     struct fy_node *item;
-    int64_t least = field->min > 0 ? field->min : (field->required ? 1 : 0);
+    int64_t least = field->min > 0 ? field->min : (field->required && field->min == 0 ? 1 : 0);
     size_t count = 0;
     uint32_t stored;
 

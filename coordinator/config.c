@@ -1,0 +1,287 @@
+/* The node's file: the table, and the rules that hold between its values. */
+#include "config.h"
+
+#include "base/check.h"
+#include "config_value.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const profile_words[] = { "metro", "region", "cautious", NULL };
+_Static_assert(PROFILE_METRO == 0 && PROFILE_REGION == 1 && PROFILE_CAUTIOUS == 2 && PROFILE_COUNT == 3,
+               "profile_words stands in the order of the enum");
+static const char *const log_words[] = { "debug", "info", "warning", "error", NULL };
+_Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARNING == 2 && LOG_LEVEL_ERROR == 3,
+               "log_words stands in the order of the enum");
+
+static const struct yaml_field member_fields[] = {
+    { .key = "id",
+      .type = YAML_INT,
+      .required = true,
+      YAML_AT(struct config_member, id),
+      .min = 1,
+      .max = INT32_MAX,
+      .example = "1",
+      .help = "The node's number in Raft. Never given to another node, also after this one is gone." },
+    { .key = "node",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_member, node),
+      .valid = config_value_is_name,
+      .expected = CONFIG_NAME_EXPECTED,
+      .example = "a1",
+      .help = "The node's name; each once." },
+    { .key = "site",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_member, site),
+      .valid = config_value_is_name,
+      .expected = CONFIG_NAME_EXPECTED,
+      .example = "site-a",
+      .help = "The site that it fails with." },
+    { .key = "address",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_member, address),
+      .valid = config_value_is_address,
+      .expected = CONFIG_ADDRESS_EXPECTED,
+      .example = "\"127.10.1.1:7400\"",
+      .help = "Where the other nodes reach it: byte for byte what stands in its own `listen`." },
+    { .key = "witness",
+      .type = YAML_BOOL,
+      YAML_AT(struct config_member, witness),
+      .fallback = "false",
+      .help = "It votes at a site without a database. Leadership prefers witnesses: they do not fail with a primary." },
+};
+static const struct yaml_schema member_schema = { "cluster", member_fields,
+                                                  sizeof member_fields / sizeof member_fields[0] };
+
+static const struct yaml_field local_fields[] = {
+    { .key = "service",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_local, service),
+      .valid = config_value_is_name,
+      .expected = CONFIG_NAME_EXPECTED,
+      .example = "app",
+      .help = "The service, as the services file names it." },
+    { .key = "data_dir",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_local, data_dir),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/var/lib/postgresql/15/main",
+      .help = "PostgreSQL's data directory." },
+    { .key = "bin_dir",
+      .type = YAML_TEXT,
+      YAML_AT(struct config_local, bin_dir),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .fallback = "/usr/lib/postgresql/15/bin",
+      .help = "Where pg_ctl and its like are." },
+    { .key = "conninfo",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_local, conninfo),
+      .expected = "a libpq connection string",
+      .example = "\"host=/run/postgresql port=5432 user=coord dbname=postgres\"",
+      .help = "How this node reaches its own server. The user must be a superuser." },
+    { .key = "guard_socket",
+      .type = YAML_TEXT,
+      YAML_AT(struct config_local, guard_socket),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/run/postgresql/lease_guard.sock",
+      .help = "Where lease_guard listens inside that server. Without it nothing proves by itself that a lost primary "
+              "has stopped." },
+};
+static const struct yaml_schema local_schema = { "local", local_fields, sizeof local_fields / sizeof local_fields[0] };
+
+static const struct yaml_field fields[] = {
+    { .key = "node",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct node_config, node),
+      .valid = config_value_is_name,
+      .expected = CONFIG_NAME_EXPECTED,
+      .example = "a1",
+      .help = "This node's name." },
+    { .key = "site",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct node_config, site),
+      .valid = config_value_is_name,
+      .expected = CONFIG_NAME_EXPECTED,
+      .example = "site-a",
+      .help = "The site that this node fails with." },
+    { .key = "data_dir",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct node_config, data_dir),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/var/lib/coord/a1",
+      .help = "The Raft log and snapshots; made by `coordd bootstrap`. Never copy or restore it: a node that forgot "
+              "what it acknowledged breaks the cluster." },
+    { .key = "socket",
+      .type = YAML_TEXT,
+      YAML_AT(struct node_config, socket),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .fallback = "/run/coord/coordd.sock",
+      .help = "The local API, for coordctl; mode 0660." },
+    { .key = "listen",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct node_config, listen),
+      .valid = config_value_is_address,
+      .expected = CONFIG_ADDRESS_EXPECTED,
+      .example = "\"127.10.1.1:7400\"",
+      .help = "Where this node takes the other nodes' connections." },
+    { .key = "timing",
+      .type = YAML_ENUM,
+      YAML_AT(struct node_config, timing),
+      .words = profile_words,
+      .fallback = "region",
+      .help = "Raft's heartbeat and election: metro 60 ms and 300 ms, region 250 ms and 1 s, cautious 500 ms and 3 s. "
+              "The same at every node." },
+    { .key = "log_level",
+      .type = YAML_ENUM,
+      YAML_AT(struct node_config, log_level),
+      .words = log_words,
+      .fallback = "info",
+      .help = "What is written to standard error." },
+    { .key = "insecure_loopback",
+      .type = YAML_BOOL,
+      YAML_AT(struct node_config, insecure_loopback),
+      .fallback = "false",
+      .help = "Plain TCP between nodes, and every address of the cluster is a loopback address. For a demonstration on "
+              "one machine." },
+    { .key = "insecure_network",
+      .type = YAML_BOOL,
+      YAML_AT(struct node_config, insecure_network),
+      .fallback = "false",
+      .help = "Plain TCP between nodes on any address: whoever reaches the port controls the cluster. For tests in "
+              "network namespaces." },
+    { .key = "cluster",
+      .type = YAML_MAPPINGS,
+      .required = true,
+      YAML_LIST_AT(struct node_config, cluster, cluster_count),
+      .schema = &member_schema,
+      .help = "The first members, the same list at each node. Read by `coordd bootstrap` and, for this node's own "
+              "entry, at each start." },
+    { .key = "local",
+      .type = YAML_MAPPINGS,
+      YAML_LIST_AT(struct node_config, local, local_count),
+      .schema = &local_schema,
+      .help = "The PostgreSQL servers on this host." },
+};
+const struct yaml_schema config_schema = { "node", fields, sizeof fields / sizeof fields[0] };
+
+static void check_members(struct node_config *c, struct yaml *y)
+{
+    char path[YAML_PATH_MAX_BYTES];
+    const struct config_member *own = NULL;
+
+    for (uint32_t i = 0; i < c->cluster_count; i++) {
+        const struct config_member *m = &c->cluster[i];
+        for (uint32_t j = 0; j < i; j++) {
+            const struct config_member *other = &c->cluster[j];
+            (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/id", i);
+            if (m->id == other->id)
+                yaml_error(y, path, "id %" PRIu64 " is already node '%s'", m->id, other->node);
+            (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/node", i);
+            if (strcmp(m->node, other->node) == 0)
+                yaml_error(y, path, "node '%s' stands twice in the cluster", m->node);
+            (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/address", i);
+            if (strcmp(m->address, other->address) == 0)
+                yaml_error(y, path, "address %s is already that of node '%s'", m->address, other->node);
+        }
+        (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/address", i);
+        if (c->insecure_loopback && !c->insecure_network && !config_value_is_loopback(m->address))
+            yaml_error(y, path, "%s is no loopback address, and insecure_loopback is true", m->address);
+        if (strcmp(m->node, c->node) == 0)
+            own = m;
+    }
+    if (own == NULL) {
+        yaml_error(y, "/node", "node '%s' does not stand in the cluster list", c->node);
+        return;
+    }
+    c->id = own->id;
+    c->witness = own->witness;
+    if (strcmp(own->address, c->listen) != 0)
+        yaml_error(y, "/listen", "listen is %s, the cluster list says %s: write the same", c->listen, own->address);
+    if (strcmp(own->site, c->site) != 0)
+        yaml_error(y, "/site", "site is '%s', the cluster list says '%s' for node '%s'", c->site, own->site, c->node);
+}
+
+static void check_local(const struct node_config *c, struct yaml *y)
+{
+    char path[YAML_PATH_MAX_BYTES];
+
+    for (uint32_t i = 0; i < c->local_count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            (void)snprintf(path, sizeof path, "/local/%" PRIu32 "/service", i);
+            if (strcmp(c->local[i].service, c->local[j].service) == 0)
+                yaml_error(y, path, "service '%s' stands twice under local", c->local[i].service);
+            (void)snprintf(path, sizeof path, "/local/%" PRIu32 "/data_dir", i);
+            if (strcmp(c->local[i].data_dir, c->local[j].data_dir) == 0)
+                yaml_error(y, path, "data_dir %s already belongs to service '%s'", c->local[i].data_dir,
+                           c->local[j].service);
+        }
+        if (c->witness) {
+            (void)snprintf(path, sizeof path, "/local/%" PRIu32, i);
+            yaml_error(y, path, "node '%s' is a witness: its site has no database", c->node);
+        }
+    }
+}
+
+static void check_sites(const struct node_config *c, struct yaml *y)
+{
+    const char *sites[NODES_MAX];
+    uint32_t count = 0;
+    char path[YAML_PATH_MAX_BYTES];
+
+    for (uint32_t i = 0; i < c->cluster_count; i++) {
+        uint32_t known = 0;
+        while (known < count && strcmp(sites[known], c->cluster[i].site) != 0)
+            known++;
+        if (known < count)
+            continue;
+        if (count == SITES_MAX) {
+            (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/site", i);
+            yaml_error(y, path, "site '%s' is one too many; at most %d sites", c->cluster[i].site, SITES_MAX);
+            return;
+        }
+        sites[count++] = c->cluster[i].site;
+    }
+}
+
+void config_read(struct node_config *out, struct yaml *y)
+{
+    memset(out, 0, sizeof *out);
+    if (!yaml_walk(y, &config_schema, out))
+        return; /* rules between values of which some are missing would only repeat the mistake */
+    if (!out->insecure_loopback && !out->insecure_network)
+        yaml_error(y, "/listen",
+                   "nodes talk in plain TCP so far: set insecure_loopback: true and use loopback addresses only");
+    check_members(out, y);
+    check_local(out, y);
+    check_sites(out, y);
+}
+
+enum status config_load(struct node_config *out, const char *path, char **report, struct error *err)
+{
+    struct yaml *y = yaml_from_file(path);
+    enum status status;
+
+    config_read(out, y);
+    status = yaml_result(y, err);
+    if (report != NULL)
+        *report = yaml_report(y);
+    yaml_destroy(y);
+    return status;
+}
