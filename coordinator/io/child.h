@@ -2,6 +2,8 @@
  * The supervisor owns the deadline, so that the group dies in time also while coordd is frozen, and at once when coordd is killed.
  * What the exit code means is the caller's decision.
  *
+ * The process must ignore SIGPIPE: a program may end without reading its input.
+ *
  * Happy path: spawn, feed stdin, collect output, the program exits, `done` with its exit code. What it left running in the background
  * stays (a start script's application); only a deadline, a cancel or the death of coordd kill the whole group, and every descendant that
  * left the group: SIGTERM, then SIGKILL after `grace_ms`. */
@@ -55,7 +57,7 @@ typedef void (*child_cb)(void *ctx, const struct child_result *result, const str
 struct child *child_begin(uv_loop_t *loop, const struct child_config *config, const struct child_request *request,
                           child_cb done, void *ctx);
 
-/* Ends the group; `done` still fires. A second call does nothing. */
+/* Ends the group; `done` still fires, with STATUS_CANCELED unless the program's own end came first. A second call does nothing. */
 void child_cancel(struct child *c);
 
 #endif

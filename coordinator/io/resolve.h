@@ -3,16 +3,15 @@
 #ifndef COORD_IO_RESOLVE_H
 #define COORD_IO_RESOLVE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "base/status.h"
+#include "io/address.h"
 
 #define RESOLVE_ADDRESSES_MAX 8
-#define RESOLVE_NAME_MAX 256
 
 struct resolve_result {
     struct sockaddr_storage addresses[RESOLVE_ADDRESSES_MAX]; /* port 0 */
@@ -35,14 +34,5 @@ typedef void (*resolve_cb)(void *ctx, const struct resolve_result *result, const
 /* A numeric address (v6 also in brackets) needs no server, and still answers later. /etc/hosts counts. */
 struct resolve *resolve_begin(struct resolver *r, const char *name, uint32_t timeout_ms, resolve_cb done, void *ctx);
 void resolve_cancel(struct resolve *q);
-
-/* True and `out` filled when `text` is a numeric v4 or v6 address (brackets allowed around v6). */
-bool address_parse(const char *text, uint16_t port, struct sockaddr_storage *out);
-/* "192.0.2.1:53", "[2001:db8::1]:53"; without port: "192.0.2.1". Returns out. */
-const char *address_text(const struct sockaddr_storage *address, bool with_port, char *out, size_t capacity_bytes);
-void address_set_port(struct sockaddr_storage *address, uint16_t port);
-/* Splits "host", "host:port", "[v6]:port", "v6" into host and port (default_port when none). STATUS_INVALID names what is wrong. */
-enum status address_split(const char *text, uint16_t default_port, char *host, size_t host_capacity_bytes,
-                          uint16_t *port, struct error *err);
 
 #endif
