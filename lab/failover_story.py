@@ -112,7 +112,7 @@ class FailoverStory:
         read_write = not server.in_recovery()
         refusal = "it did not refuse"
         try:
-            server.execute("INSERT INTO ledger (id) VALUES (-1)", user="app")
+            server.execute("INSERT INTO ledger (id, server) VALUES (-1, 'by hand')", user="app")
         except psycopg2.Error as error:
             refusal = f"{error.pgcode}: {str(error).splitlines()[0]}"
         screen.step(f"a write there: {refusal}")
