@@ -115,8 +115,10 @@ class CoordNode:
             time.sleep(0.05)
 
     def _config(self) -> str:
+        plain = "insecure_loopback" if self.namespace is None else "insecure_network"
         lines = [f"node: {self.name}", f"site: {self.site}", f"data_dir: {self.directory}/coord", f"socket: {self.socket}",
-                 f'listen: "{self.addresses[self.site]}:{PORT}"', f"timing: {self.timing}", "insecure_loopback: true", "cluster:"]
+                 f'listen: "{self.addresses[self.site]}:{PORT}"', f"timing: {self.timing}", f"{plain}: true",
+                 "cluster:"]
         for number, site in enumerate(SITES, 1):
             witness = ", witness: true" if site == "site-c" else ""
             lines.append(f'  - {{ id: {number}, node: {node_name(site)}, site: {site}, address: "{self.addresses[site]}:{PORT}"{witness} }}')
