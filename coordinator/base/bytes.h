@@ -32,7 +32,10 @@ void writer_bool(struct writer *w, bool value);
 void writer_bytes(struct writer *w, const void *data, size_t length_bytes);
 /* u16 length, then the bytes without the final NUL. */
 void writer_string(struct writer *w, const char *text);
-static inline bool writer_ok(const struct writer *w) { return !w->overrun; }
+static inline bool writer_ok(const struct writer *w)
+{
+    return !w->overrun;
+}
 
 void reader_init(struct reader *r, const void *base, size_t length_bytes);
 uint8_t reader_u8(struct reader *r);
@@ -47,9 +50,15 @@ uint32_t reader_enum8(struct reader *r, uint32_t count);
 void reader_bytes(struct reader *r, void *out, size_t length_bytes);
 /* Fills `out` with a NUL-terminated copy and zeroes the rest (so that equal strings are equal bytes). Bad when it does not fit or holds a NUL. */
 void reader_string(struct reader *r, char *out, size_t capacity_bytes);
-static inline bool reader_ok(const struct reader *r) { return !r->bad; }
+static inline bool reader_ok(const struct reader *r)
+{
+    return !r->bad;
+}
 /* Everything was read, nothing is left over. */
-static inline bool reader_done(const struct reader *r) { return !r->bad && r->used == r->length; }
+static inline bool reader_done(const struct reader *r)
+{
+    return !r->bad && r->used == r->length;
+}
 
 /* Copies as much of `text` as fits, always NUL-terminated, the rest zeroed. Returns false when it was cut. */
 bool text_copy(char *out, size_t capacity_bytes, const char *text);

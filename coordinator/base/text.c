@@ -1,6 +1,5 @@
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +8,14 @@ void text_set(char *out, size_t capacity_bytes, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(out, capacity_bytes, format, args); /* a cut text is still the beginning of the message */
+    text_set_list(out, capacity_bytes, format, args);
     va_end(args);
+}
+
+void text_set_list(char *out, size_t capacity_bytes, const char *format, va_list args)
+{
+    memset(out, 0, capacity_bytes);                     /* equal texts are equal bytes */
+    (void)vsnprintf(out, capacity_bytes, format, args); /* a cut text is still the beginning of the message */
 }
 
 void text_add(char *out, size_t capacity_bytes, const char *format, ...)

@@ -2,11 +2,14 @@
 #ifndef COORD_BASE_TEXT_H
 #define COORD_BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Replaces what is in `out`. */
 void text_set(char *out, size_t capacity_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void text_set_list(char *out, size_t capacity_bytes, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 /* Appends to what is in `out`. */
 void text_add(char *out, size_t capacity_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool text_equal(const char *a, const char *b);

@@ -21,7 +21,8 @@ void certificate_give(struct proof *proof, enum certificate_kind kind, epoch_t e
 
 void certificate_void_all(struct proof *proof)
 {
-    *proof = (struct proof){ 0 };
+    for (int k = 0; k < CERTIFICATE_KIND_COUNT; k++)
+        proof->kinds[k] = (struct certificate){ 0 };
 }
 
 bool certificate_expiry_is_proof(const struct lease *lease)

@@ -24,7 +24,7 @@ struct certificate {
 
 /* A sighting of an acknowledged write at the old primary, by a node that had applied the expiry before it looked: enforcement is broken there. */
 struct veto {
-    epoch_t epoch;  /* 0: none */
+    epoch_t epoch; /* 0: none */
     uint64_t index;
     node_id seen_by;
 };
@@ -37,7 +37,7 @@ struct proof {
 const char *certificate_kind_word(enum certificate_kind kind);
 
 void certificate_give(struct proof *proof, enum certificate_kind kind, epoch_t epoch, uint64_t index);
-/* A grant deletes all certificates and the veto; so does an abort, before the world is touched. */
+/* An abort voids all certificates before the world is touched; a sighting stays until the next grant. */
 void certificate_void_all(struct proof *proof);
 
 /* EXPIRED may be given for this lease: it expired, and what enforces its end needs no contact. */

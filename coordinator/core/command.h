@@ -24,9 +24,10 @@
     X(COMMAND_OPERATION_ABORT, "operation_abort")                                                                      \
     X(COMMAND_OPERATOR_CERTIFICATE, "operator_certificate") /* operator: approve --fenced */                           \
     X(COMMAND_STEP_ASSIGN, "step_assign")                   /* leader */                                               \
-    X(COMMAND_STEP_RESULT, "step_result")                   /* the assigned node; the leader for a node that is silent past its deadline */ \
-    X(COMMAND_STEP_SKIP, "step_skip")                       /* operator; never a safety step */                        \
-    X(COMMAND_PROMOTE, "promote")                           /* leader: the point of no return */
+    X(COMMAND_STEP_RESULT,                                                                                             \
+      "step_result")                  /* the assigned node; the leader for a node that is silent past its deadline */  \
+    X(COMMAND_STEP_SKIP, "step_skip") /* operator; never a safety step */                                              \
+    X(COMMAND_PROMOTE, "promote")     /* leader: the point of no return */
 #define COMMAND_ENUM(name, word) name,
 enum command_kind { COMMAND_LIST(COMMAND_ENUM) COMMAND_KIND_COUNT };
 #undef COMMAND_ENUM
@@ -40,7 +41,8 @@ struct command_cluster_init {
 struct command_config_apply {
     uint64_t base_version; /* the version that the author has seen; 0: whatever it is */
     uint8_t service_count;
-    struct service_config services[SERVICES_MAX]; /* the whole list: a service that is missing is removed (its lease must have ended) */
+    struct service_config
+        services[SERVICES_MAX]; /* the whole list: a service that is missing is removed (its lease must have ended) */
 };
 enum service_change { SERVICE_ARM, SERVICE_DISARM, SERVICE_PAUSE, SERVICE_RESUME, SERVICE_CHANGE_COUNT };
 struct command_service_set {
@@ -132,7 +134,7 @@ struct command_promote {
 
 struct command {
     enum command_kind kind;
-    int64_t at_ms; /* display time, stamped by the leader */
+    int64_t at_ms;           /* display time, stamped by the leader */
     char who[WHO_MAX_BYTES]; /* "node NAME" or the operator's name, for the audit */
     union {
         struct command_cluster_init cluster_init;

@@ -11,13 +11,16 @@
 
 #define LEADER_SLOTS (SERVICES_MAX + 1) /* one proposal in flight per service, one for the cluster */
 #define LEADER_SLOT_CLUSTER SERVICES_MAX
+#define LEADER_NOT_YET INT64_C(-1)
 
-struct leader_count {
+#define BOOT_GRACE_US (300 * INT64_C(1000000))
+
+struct leader_count { /* of one lease, from this leader's own apply of its last renewal */
     epoch_t epoch;
     uint64_t renewed_index;
-    int64_t since_us; /* of the leader's counted time */
+    int64_t since_us; /* counted time; LEADER_NOT_YET: from the next tick on */
 };
-struct leader_run {
+struct leader_run { /* of one open attempt */
     operation_id operation;
     uint32_t attempt;
     int64_t since_us;
@@ -25,32 +28,36 @@ struct leader_run {
 
 struct leader {
     bool leading;
+    bool
+        cold; /* leadership began after a time without quorum: `down` of a site that this leader never heard waits BOOT_GRACE_US */
     uint64_t term;
     node_id self;
-    uint32_t beat_ms;    /* a node that is not heard for max(3 * beat, 2 * election) is silent */
+    uint32_t beat_ms; /* a node that is not heard for max(3 * beat, 2 * election) is silent */
     uint32_t tick_ms;
-    int64_t tick_us;     /* of the last tick */
-    int64_t counted_us;  /* time that counts: one tick adds at most twice its interval, so time asleep is not counted */
-    int64_t began_us;    /* counted time at leader_begin, always 0; kept for reading */
-    int64_t stalls_us[3];/* caller's time of the last stalls */
-    bool wants_transfer; /* three stalls within a minute */
-    bool booted_cold;    /* no quorum for longer than a ttl before: `down` of a site not yet heard waits boot_grace */
-    int64_t heard_us[NODES_MAX]; /* counted time, by member slot; -1: not heard by this leader */
+    int64_t tick_us; /* caller's time of the last tick */
+    int64_t
+        counted_us; /* since leader_begin: one tick adds at most twice its interval, so that time asleep is not counted */
+    unsigned stall_count;
+    int64_t stalls_us[3];        /* caller's time of the last stalls */
+    bool wants_transfer;         /* three stalls within a minute */
+    int64_t heard_us[NODES_MAX]; /* counted time, by member slot; LEADER_NOT_YET: not in this term */
     struct leader_count counts[SERVICES_MAX];
     struct leader_run runs[SERVICES_MAX][RUNS_MAX];
     bool busy[LEADER_SLOTS];
 };
 
 void leader_init(struct leader *l, node_id self, uint32_t beat_ms, uint32_t tick_ms);
-void leader_begin(struct leader *l, const struct state *s, uint64_t term, int64_t now_us);
+/* `cold`: this node was without contact to a quorum for longer than a ttl before, or has just started. */
+void leader_begin(struct leader *l, uint64_t term, bool cold, int64_t now_us);
 void leader_end(struct leader *l);
+/* After each applied entry. */
 void leader_applied(struct leader *l, const struct state *s);
 void leader_heard(struct leader *l, const struct state *s, node_id node);
-void leader_tick(struct leader *l, int64_t now_us);
+void leader_tick(struct leader *l, const struct state *s, int64_t now_us);
 /* True when `out` (cleared and filled, at_ms set to wall_ms) should be proposed now; `slot` stays busy until leader_proposed_done(). */
 bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot);
 void leader_proposed_done(struct leader *l, unsigned slot);
-/* The node that should lead instead: the leader sits at a primary's site, or a witness could lead; 0: stay. */
+/* The node that should lead instead, since the leader sits at a primary's site, or a witness could lead, or it stalls; 0: stay. */
 node_id leader_transfer_to(const struct leader *l, const struct state *s);
 
 #endif

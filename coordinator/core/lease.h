@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define INSTANCES_MAX 8 /* PostgreSQL servers that one epoch may open: a ninth restart within one epoch needs a new grant */
+#define INSTANCES_MAX                                                                                                  \
+    8 /* PostgreSQL servers that one epoch may open: a ninth restart within one epoch needs a new grant */
 
 #define LEASE_STATE_LIST(X)                                                                                            \
     X(LEASE_NONE, "none")       /* never granted */                                                                    \
@@ -31,6 +32,9 @@ enum lease_event { LEASE_EVENT_LIST(LEASE_ENUM) LEASE_EVENT_COUNT };
 struct enforcement {
     bool enforcing;       /* lease_guard is loaded, not bypassed, and refuses commits after the deadline */
     instance_id instance; /* the server life that it speaks of; 0: no server answered */
+    uint64_t
+        since_index; /* the entry that last switched enforcement, as the reporter had applied it before it looked at the guard: a report
+                           * from before a disarm says nothing after it */
 };
 
 struct lease {
@@ -38,9 +42,9 @@ struct lease {
     site_id site;
     node_id holder; /* the executor that renews */
     epoch_t epoch;
-    uint64_t renewed_index; /* log index of the grant or of the last renewal that extended it */
-    uint64_t ended_index;   /* log index of the revocation or expiry; 0 while live */
-    uint32_t ttl_ms;        /* as carried by that renewal */
+    uint64_t renewed_index;         /* log index of the grant or of the last renewal that extended it */
+    uint64_t ended_index;           /* log index of the revocation or expiry; 0 while live */
+    uint32_t ttl_ms;                /* as carried by that renewal */
     struct enforcement enforcement; /* as reported by that renewal, or by the grant */
     uint8_t instance_count;
     instance_id instances[INSTANCES_MAX]; /* every server life that may have been opened in this epoch */
@@ -51,9 +55,15 @@ const char *lease_event_word(enum lease_event event);
 /* The rule for (state, event), its `why` in words; never UNDECIDED. */
 struct rule lease_rule(enum lease_state state, enum lease_event event);
 
-static inline bool lease_live(const struct lease *l) { return l->state == LEASE_LIVE; }
+static inline bool lease_live(const struct lease *l)
+{
+    return l->state == LEASE_LIVE;
+}
 /* It was granted once and can no longer be extended. */
-static inline bool lease_ended(const struct lease *l) { return l->state == LEASE_REVOKED || l->state == LEASE_EXPIRED; }
+static inline bool lease_ended(const struct lease *l)
+{
+    return l->state == LEASE_REVOKED || l->state == LEASE_EXPIRED;
+}
 
 /* Each returns NULL when it changed the lease, else the reason why it did not. `index` is the log index of the entry. */
 const char *lease_grant(struct lease *l, site_id site, node_id holder, epoch_t epoch, uint64_t index, uint32_t ttl_ms,

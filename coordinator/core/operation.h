@@ -41,8 +41,8 @@ _Static_assert(RUNS_MAX >= 2 * SITES_MAX + 1, "each candidate is severed or reco
     X(STEP_CHECKPOINT, "checkpoint") /* makes the new timeline durable: a later pg_rewind needs it */                  \
     X(STEP_CANARY, "canary")         /* the first acknowledged write at the target */                                  \
     X(STEP_DNS, "dns")                                                                                                 \
-    X(STEP_DEPLOY, "deploy") /* the application is started at the target */                                            \
-    X(STEP_VERIFY, "verify") /* health of the application, DNS at every authority */                                   \
+    X(STEP_DEPLOY, "deploy")       /* the application is started at the target */                                      \
+    X(STEP_VERIFY, "verify")       /* health of the application, DNS at every authority */                             \
     X(STEP_RECONNECT, "reconnect") /* undo of sever */
 #define RUN_STATE_LIST(X)                                                                                              \
     X(RUN_PENDING, "pending")                                                                                          \
@@ -100,9 +100,9 @@ struct operation {
     enum operation_state state;
     service_id service;
     site_id from, to;
-    epoch_t old_epoch, new_epoch; /* new_epoch is 0 before the point of no return */
-    enum certificate_kind certificate; /* what PROMOTE rested on; valid when new_epoch is not 0 */
-    int64_t detected_ms; /* when the verdict that led here began */
+    epoch_t old_epoch, new_epoch;                            /* new_epoch is 0 before the point of no return */
+    enum certificate_kind certificate;                       /* what PROMOTE rested on; valid when new_epoch is not 0 */
+    int64_t detected_ms;                                     /* when the verdict that led here began */
     int64_t started_ms, certified_ms, promoted_ms, ended_ms; /* display times; 0: not yet */
     char who[WHO_MAX_BYTES];
     char reason[DETAIL_MAX_BYTES];
@@ -125,7 +125,10 @@ static inline bool operation_active(const struct operation *op)
     return op->state == OPERATION_PROPOSED || op->state == OPERATION_RUNNING || op->state == OPERATION_PROMOTED ||
            op->state == OPERATION_UNDOING;
 }
-static inline bool run_ended(const struct step_run *run) { return run->state == RUN_DONE || run->state == RUN_SKIPPED; }
+static inline bool run_ended(const struct step_run *run)
+{
+    return run->state == RUN_DONE || run->state == RUN_SKIPPED;
+}
 
 /* Moves by its table; NULL when it moved or stayed, else the reason of the refusal. */
 const char *operation_move(struct operation *op, enum operation_event event);

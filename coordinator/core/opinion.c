@@ -33,8 +33,8 @@ const char *role_word(enum role role)
 
 bool opinion_equal(const struct opinion *a, const struct opinion *b)
 {
-    return a->word == b->word && a->role == b->role && a->kinds_failed == b->kinds_failed && a->kinds_up == b->kinds_up &&
-           a->ready == b->ready && a->streaming == b->streaming;
+    return a->word == b->word && a->role == b->role && a->kinds_failed == b->kinds_failed &&
+           a->kinds_up == b->kinds_up && a->ready == b->ready && a->streaming == b->streaming;
 }
 
 void observer_init(struct observer *o)
@@ -71,8 +71,8 @@ void observer_forget(struct observer *o, enum look look)
     o->looks[look] = (struct damper){ 0 };
 }
 
-void observer_read(struct observer *o, enum role role, bool streaming, int64_t canary_seen_ms, int64_t primary_written_ms,
-                   uint32_t max_lag_ms, const struct timing *t)
+void observer_read(struct observer *o, enum role role, bool streaming, int64_t canary_seen_ms,
+                   int64_t primary_written_ms, uint32_t max_lag_ms, const struct timing *t)
 {
     bool ready;
 

@@ -47,7 +47,8 @@ struct opinion {
     enum role role;
     uint8_t kinds_failed; /* bit per evidence_kind */
     uint8_t kinds_up;
-    bool ready;     /* as a target: a standby that answers and, by this observer's own canary, lacks no more than the policy allows */
+    bool
+        ready; /* as a target: a standby that answers and, by this observer's own canary, lacks no more than the policy allows */
     bool streaming; /* its WAL receiver is connected; for display */
 };
 
@@ -59,7 +60,7 @@ enum look_outcome {
     LOOK_FAILED
 };
 
-struct damper { /* rise/fall hysteresis over one kind of look */
+struct damper {           /* rise/fall hysteresis over one kind of look */
     uint8_t oks, fails;   /* in a row */
     enum look_outcome is; /* LOOK_NEUTRAL until the first rise or fall */
 };
@@ -81,8 +82,8 @@ void observer_init(struct observer *o);
 void observer_look(struct observer *o, enum look look, enum look_outcome outcome, const struct timing *t);
 /* What a read told: its role, streaming, and the canary stamp of this node seen there (-1 when none). `primary_written_ms` is this node's last
  * canary acknowledged by the primary (-1 when none). */
-void observer_read(struct observer *o, enum role role, bool streaming, int64_t canary_seen_ms, int64_t primary_written_ms,
-                   uint32_t max_lag_ms, const struct timing *t);
+void observer_read(struct observer *o, enum role role, bool streaming, int64_t canary_seen_ms,
+                   int64_t primary_written_ms, uint32_t max_lag_ms, const struct timing *t);
 /* The looks of this kind are no longer made here (the primary moved): forget them. */
 void observer_forget(struct observer *o, enum look look);
 struct opinion observer_opinion(const struct observer *o);

@@ -16,8 +16,8 @@ struct plan_step {
     uint32_t deadline_ms; /* of one attempt, kept by the node that runs it */
     uint32_t retry_ms;    /* pause after a failed attempt */
     enum plan_failure on_failure;
-    const char *what;     /* for people: what the operation waits for while this runs */
-    const char *way_out;  /* the command that ends the wait */
+    const char *what;    /* for people: what the operation waits for while this runs */
+    const char *way_out; /* the command that ends the wait */
 };
 
 const struct plan_step *plan_step_of(enum step step);
@@ -34,8 +34,9 @@ bool plan_run_due(const struct operation *op, const struct step_run *run, int64_
 /* The node that must run it: the executor of its site; 0 when there is none. */
 node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run);
 
-/* Every candidate that can be reached is severed, and the target is the best of them; `why` gets the reason when not. */
-bool plan_candidate_chosen(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
+/* The site to promote: every candidate that can be reached is severed, and of those the one with the greatest position (timeline first) within
+ * the policy's lag is it; a promotion by hand keeps its target and waits when another is ahead. SITE_NONE: not yet, `why` says what for. */
+site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
 
 /* The one line that says what the operation waits for now, and the command that ends the wait. */
 void plan_waits_for(const struct state *s, const struct operation *op, char *out, size_t capacity_bytes);

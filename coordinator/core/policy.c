@@ -83,24 +83,27 @@ enum status timing_check(const struct timing *t, const struct raft_timing *raft,
     const uint32_t round_trips_ms = raft->heartbeat_ms;
     uint64_t needed = (uint64_t)t->renew_ms + 4ull * raft->election_ms + round_trips_ms;
 
-    if (t->renew_ms == 0 || t->probe_interval_ms == 0 || t->probe_timeout_ms == 0 || t->probe_rise == 0 || t->probe_fall < 2)
+    if (t->renew_ms == 0 || t->probe_interval_ms == 0 || t->probe_timeout_ms == 0 || t->probe_rise == 0 ||
+        t->probe_fall < 2)
         return error_set(err, STATUS_INVALID,
                          "renew, probe_interval, probe_timeout and rise must be above zero, fall at least 2: "
                          "an opinion is never formed from one look");
     if (t->ttl_ms > TTL_MS_MAX)
         return error_set(err, STATUS_INVALID, "ttl is %" PRIu32 " ms; at most %u ms", t->ttl_ms, TTL_MS_MAX);
     if (t->margin_ms >= t->ttl_ms)
-        return error_set(err, STATUS_INVALID, "margin (%" PRIu32 " ms) must be below ttl (%" PRIu32 " ms)", t->margin_ms,
-                         t->ttl_ms);
+        return error_set(err, STATUS_INVALID, "margin (%" PRIu32 " ms) must be below ttl (%" PRIu32 " ms)",
+                         t->margin_ms, t->ttl_ms);
     /* The holder stops at ttl - margin on its clock, the leader counts ttl * (1 + drift) on its own: drift is paid for by the leader's count,
      * margin by a guest that freezes between the guard's check and the answer. */
     if (t->margin_ms < MARGIN_MS_MIN)
-        return error_set(err, STATUS_INVALID, "margin is %" PRIu32 " ms; at least %u ms: it covers a freeze of the guest", t->margin_ms,
+        return error_set(err, STATUS_INVALID,
+                         "margin is %" PRIu32 " ms; at least %u ms: it covers a freeze of the guest", t->margin_ms,
                          MARGIN_MS_MIN);
     if ((uint64_t)t->ttl_ms - t->margin_ms < needed)
         return error_set(err, STATUS_INVALID,
                          "ttl - margin (%" PRIu32 " ms) must be at least renew + 4 * election + 2 * RTT (%" PRIu64
-                         " ms: renew %" PRIu32 ", election %" PRIu32 ", RTT %" PRIu32 "): raise ttl or choose a faster node timing",
+                         " ms: renew %" PRIu32 ", election %" PRIu32 ", RTT %" PRIu32
+                         "): raise ttl or choose a faster node timing",
                          t->ttl_ms - t->margin_ms, needed, t->renew_ms, raft->election_ms, round_trips_ms / 2);
     return STATUS_OK;
 }

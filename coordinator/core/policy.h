@@ -44,13 +44,14 @@ struct raft_timing {
 };
 
 struct timing {
-    uint32_t renew_ms;  /* the holder renews this often */
-    uint32_t margin_ms; /* the holder stops this long before its lease ends: at least the longest freeze of a guest that is tolerated */
+    uint32_t renew_ms; /* the holder renews this often */
+    uint32_t
+        margin_ms; /* the holder stops this long before its lease ends: at least the longest freeze of a guest that is tolerated */
     uint32_t ttl_ms;
     uint32_t probe_interval_ms; /* start to start; also the interval of a node's beat to the leader */
     uint32_t probe_timeout_ms;
-    uint32_t probe_rise; /* looks in a row that make an opinion `up` */
-    uint32_t probe_fall; /* looks in a row that make an opinion `failed` */
+    uint32_t probe_rise;     /* looks in a row that make an opinion `up` */
+    uint32_t probe_fall;     /* looks in a row that make an opinion `failed` */
     uint32_t hold_down_ms;   /* a verdict must stand this long without change before an operation starts */
     uint32_t local_grace_ms; /* local recovery of a site that is reachable gets this long first */
     uint32_t lockout_ms;     /* no second automatic failover of the service within this time */
@@ -76,10 +77,10 @@ struct site_config { /* one eligible site of one service */
     uint16_t port;
     char user[NAME_MAX_BYTES * 2];
     char dbname[NAME_MAX_BYTES * 2];
-    char password[URL_MAX_BYTES];    /* reference, may be empty */
-    char health_url[URL_MAX_BYTES];  /* the application's; empty: no application evidence */
+    char password[URL_MAX_BYTES];            /* reference, may be empty */
+    char health_url[URL_MAX_BYTES];          /* the application's; empty: no application evidence */
     char publish_address[ADDRESS_MAX_BYTES]; /* what DNS points at when the service is here */
-    struct argv_text deploy;         /* starts the application here; run by the site's executor */
+    struct argv_text deploy;                 /* starts the application here; run by the site's executor */
 };
 
 enum dns_method_kind { DNS_NONE, DNS_RFC2136, DNS_METHOD_COUNT };
@@ -90,17 +91,20 @@ struct dns_config {
     char name[DNS_NAME_MAX_BYTES];
     uint32_t ttl_s;
     uint8_t server_count;
-    char servers[DNS_SERVERS_MAX][ADDRESS_MAX_BYTES]; /* authorities, "address:port"; the first that takes the update is used, all are verified */
-    char key[URL_MAX_BYTES];                          /* reference to the TSIG key */
+    char servers
+        [DNS_SERVERS_MAX]
+        [ADDRESS_MAX_BYTES]; /* authorities, "address:port"; the first that takes the update is used, all are verified */
+    char key[URL_MAX_BYTES]; /* reference to the TSIG key */
 };
 
 struct service_config {
     char name[NAME_MAX_BYTES];
     enum timing_profile profile; /* what the numbers started from; for display */
     enum mode mode;
-    uint32_t tier;          /* 1 is the most critical */
-    site_id primary;        /* counts for the first grant only */
-    bool accept_vm_pause;   /* docs/safety.md, Limits: an asynchronous service on virtual machines must say so before mode auto */
+    uint32_t tier;   /* 1 is the most critical */
+    site_id primary; /* counts for the first grant only */
+    bool
+        accept_vm_pause; /* docs/safety.md, Limits: an asynchronous service on virtual machines must say so before mode auto */
     uint64_t max_lag_bytes; /* the standby may lack this much acknowledged WAL and still be promoted */
     uint32_t max_lag_ms;
     struct timing timing;

@@ -4,8 +4,8 @@
 #define COORD_CORE_STATE_H
 
 #include "core/event.h"
-#include "core/opinion.h"
 #include "core/operation.h"
+#include "core/opinion.h"
 #include "core/policy.h"
 
 #define INCIDENTS_MAX 24 /* ended operations that are kept for coordctl incidents and report */
@@ -16,7 +16,7 @@ struct member {
     char address[ADDRESS_MAX_BYTES];
     site_id site;
     bool witness;
-    bool heard;         /* by the leader, as it last logged */
+    bool heard;           /* by the leader, as it last logged */
     uint64_t heard_index; /* the entry that said so */
 };
 
@@ -36,11 +36,11 @@ enum verdict {
 
 /* What the cluster thinks of one site of one service. */
 struct site_view {
-    node_id executor; /* the one node that renews, fences and promotes here; 0: none yet */
+    node_id executor;                   /* the one node that renews, fences and promotes here; 0: none yet */
     struct opinion opinions[NODES_MAX]; /* by member slot */
     enum verdict verdict;
-    uint8_t evidence;     /* kinds behind it, bit per evidence_kind */
-    int64_t verdict_ms;   /* since when */
+    uint8_t evidence;   /* kinds behind it, bit per evidence_kind */
+    int64_t verdict_ms; /* since when */
 };
 
 struct service {
@@ -48,7 +48,8 @@ struct service {
     struct service_config config;
     bool armed;
     bool paused;
-    site_id primary; /* SITE_NONE before the first grant */
+    uint64_t enforced_index; /* the entry that last switched service_enforced(); 0: never */
+    site_id primary;         /* SITE_NONE before the first grant */
     struct lease lease;
     struct proof proof;
     struct site_view views[SITES_MAX]; /* by site_id */

@@ -1,0 +1,415 @@
+#include "core/leader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "core/gates.h"
+#include "core/plan.h"
+#include "core/verdict.h"
+
+#define STALL_TICKS 5 /* a tick that comes this many intervals late is a stall */
+#define STALL_WINDOW_US (60 * INT64_C(1000000))
+#define ATTEMPT_SLACK_US                                                                                               \
+    (2 * INT64_C(1000000))  /* for the result of an attempt to arrive after its node's own deadline */
+#define SETTLED_ELECTIONS 4 /* a new leader leads this many election timeouts before it hands over */
+
+void leader_init(struct leader *l, node_id self, uint32_t beat_ms, uint32_t tick_ms)
+{
+    ASSERT(beat_ms > 0);
+    ASSERT(tick_ms > 0);
+    memset(l, 0, sizeof *l);
+    l->self = self;
+    l->beat_ms = beat_ms;
+    l->tick_ms = tick_ms;
+}
+
+void leader_begin(struct leader *l, uint64_t term, bool cold, int64_t now_us)
+{
+    leader_init(l, l->self, l->beat_ms, l->tick_ms);
+    l->leading = true;
+    l->cold = cold;
+    l->term = term;
+    l->tick_us = now_us;
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        l->heard_us[i] = LEADER_NOT_YET;
+}
+
+void leader_end(struct leader *l)
+{
+    l->leading = false;
+}
+
+void leader_applied(struct leader *l, const struct state *s)
+{
+    for (unsigned i = 0; l->leading && i < SERVICES_MAX; i++) {
+        const struct lease *lease = &s->services[i].lease;
+        struct leader_count *count = &l->counts[i];
+
+        /* Counting starts with the next tick: counted time stands still between ticks, and a count must never begin too early. */
+        if (count->epoch != lease->epoch || count->renewed_index != lease->renewed_index)
+            *count = (struct leader_count){ lease->epoch, lease->renewed_index, LEADER_NOT_YET };
+    }
+}
+
+void leader_heard(struct leader *l, const struct state *s, node_id node)
+{
+    int slot = state_member_slot(s, node);
+
+    if (l->leading && slot >= 0)
+        l->heard_us[slot] = l->counted_us;
+}
+
+static void note_stall(struct leader *l, int64_t now_us)
+{
+    l->stalls_us[l->stall_count % 3] = now_us;
+    l->stall_count++;
+    if (l->stall_count >= 3 && now_us - l->stalls_us[l->stall_count % 3] <= STALL_WINDOW_US)
+        l->wants_transfer = true;
+}
+
+static void start_counts(struct leader *l, const struct state *s)
+{
+    for (unsigned i = 0; i < SERVICES_MAX; i++) {
+        const struct operation *op = &s->services[i].operation;
+
+        if (l->counts[i].since_us == LEADER_NOT_YET || l->counts[i].epoch != s->services[i].lease.epoch)
+            l->counts[i] =
+                (struct leader_count){ s->services[i].lease.epoch, s->services[i].lease.renewed_index, l->counted_us };
+        for (unsigned r = 0; s->services[i].present && r < op->run_count; r++)
+            if (l->runs[i][r].operation != op->id || l->runs[i][r].attempt != op->runs[r].attempt)
+                l->runs[i][r] = (struct leader_run){ op->id, op->runs[r].attempt, l->counted_us };
+    }
+}
+
+void leader_tick(struct leader *l, const struct state *s, int64_t now_us)
+{
+    int64_t tick_us = (int64_t)l->tick_ms * 1000;
+    int64_t passed_us = now_us - l->tick_us;
+
+    if (!l->leading)
+        return;
+    if (passed_us > STALL_TICKS * tick_us)
+        note_stall(l, now_us);
+    l->counted_us += passed_us < 0 ? 0 : passed_us < 2 * tick_us ? passed_us : 2 * tick_us;
+    l->tick_us = now_us;
+    leader_heard(l, s, l->self);
+    start_counts(l, s);
+}
+
+static int64_t silence_us(const struct leader *l, const struct state *s)
+{
+    int64_t by_beat = 3 * (int64_t)l->beat_ms * 1000;
+    int64_t by_election = 2 * (int64_t)s->election_ms * 1000;
+
+    return by_beat > by_election ? by_beat : by_election;
+}
+
+/* A node that this term has not heard yet is given the silence from the start of the term. */
+static bool silent(const struct leader *l, const struct state *s, unsigned slot)
+{
+    int64_t last_us = l->heard_us[slot] == LEADER_NOT_YET ? 0 : l->heard_us[slot];
+
+    return l->counted_us - last_us > silence_us(l, s);
+}
+
+static bool next_for_cluster(const struct leader *l, const struct state *s, struct command *out)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct member *m = &s->members[i];
+        bool is_silent = silent(l, s, i);
+
+        if (m->id == 0)
+            continue;
+        if (m->heard ? !is_silent : is_silent || l->heard_us[i] == LEADER_NOT_YET)
+            continue;
+        command_clear(out, COMMAND_NODE_HEARD);
+        out->node_heard.node = m->id;
+        out->node_heard.heard = !m->heard;
+        return true;
+    }
+    return false;
+}
+
+static bool node_heard(const struct state *s, node_id node)
+{
+    int slot = state_member_slot(s, node);
+
+    return slot >= 0 && s->members[slot].heard;
+}
+
+static bool next_expiry(const struct leader *l, const struct state *s, service_id service, struct command *out)
+{
+    const struct lease *lease = &s->services[service].lease;
+    const struct leader_count *count = &l->counts[service];
+
+    if (lease->state != LEASE_LIVE && lease->state != LEASE_REVOKED)
+        return false;
+    if (count->epoch != lease->epoch || count->renewed_index != lease->renewed_index ||
+        count->since_us == LEADER_NOT_YET)
+        return false;
+    if (l->counted_us - count->since_us < lease_count_us(lease->ttl_ms, s->drift_ppm))
+        return false;
+    command_clear(out, COMMAND_LEASE_EXPIRED);
+    out->lease_expired = (struct command_lease_expired){ service, lease->epoch, lease->renewed_index };
+    return true;
+}
+
+static bool next_executor(const struct state *s, service_id service, struct command *out)
+{
+    const struct service *svc = &s->services[service];
+
+    for (unsigned i = 0; i < svc->config.site_count; i++) {
+        site_id site = svc->config.sites[i].site;
+        node_id other = state_site_node(s, site);
+        bool open = false;
+
+        if (other == 0 || other == svc->views[site].executor || node_heard(s, svc->views[site].executor) ||
+            !node_heard(s, other))
+            continue;
+        if (lease_live(&svc->lease) && svc->lease.site == site)
+            continue;
+        for (unsigned r = 0; operation_active(&svc->operation) && r < svc->operation.run_count; r++)
+            open = open || (svc->operation.runs[r].state == RUN_ASSIGNED && svc->operation.runs[r].site == site);
+        if (open)
+            continue;
+        command_clear(out, COMMAND_EXECUTOR_SET);
+        out->executor_set = (struct command_executor_set){ service, site, other };
+        return true;
+    }
+    return false;
+}
+
+/* The attempt is past its node's own deadline, by which that node has ended it. */
+static bool overdue(const struct leader *l, const struct state *s, service_id service, unsigned r)
+{
+    const struct step_run *run = &s->services[service].operation.runs[r];
+    const struct leader_run *seen = &l->runs[service][r];
+    int64_t patience_us = lease_count_us(plan_step_of(run->step)->deadline_ms, s->drift_ppm) + ATTEMPT_SLACK_US;
+
+    return run->state == RUN_ASSIGNED && seen->operation == s->services[service].operation.id &&
+           seen->attempt == run->attempt && l->counted_us - seen->since_us > patience_us;
+}
+
+static bool next_step(const struct leader *l, const struct state *s, service_id service, int64_t now_ms,
+                      struct command *out)
+{
+    const struct operation *op = &s->services[service].operation;
+
+    for (unsigned r = 0; r < op->run_count; r++) {
+        const struct step_run *run = &op->runs[r];
+
+        if (overdue(l, s, service, r)) {
+            command_clear(out, COMMAND_STEP_RESULT);
+            out->step_result = (struct command_step_result){
+                .operation = op->id, .run = (uint8_t)r, .attempt = run->attempt, .epoch = run->epoch
+            };
+            text_set(out->step_result.result.detail, DETAIL_MAX_BYTES,
+                     "no result from node %s within its deadline of %" PRIu32 " ms", state_node_name(s, run->node),
+                     plan_step_of(run->step)->deadline_ms);
+            return true;
+        }
+        if (plan_run_due(op, run, now_ms) && node_heard(s, plan_run_node(s, op, run))) {
+            command_clear(out, COMMAND_STEP_ASSIGN);
+            out->step_assign =
+                (struct command_step_assign){ op->id, (uint8_t)r, run->attempt + 1, plan_run_node(s, op, run) };
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_promote(const struct state *s, service_id service, struct command *out)
+{
+    const struct service *svc = &s->services[service];
+    char why[DETAIL_MAX_BYTES];
+    site_id site;
+
+    if (svc->operation.state != OPERATION_RUNNING ||
+        !certificate_any(&svc->proof, &svc->lease, (enum certificate_kind *)0))
+        return false;
+    site = plan_candidate(s, &svc->operation, why, sizeof why);
+    if (site == SITE_NONE)
+        return false;
+    command_clear(out, COMMAND_PROMOTE);
+    out->promote = (struct command_promote){ svc->operation.id, svc->lease.epoch, site };
+    return true;
+}
+
+static bool verdict_accuses(enum verdict v)
+{
+    return v == VERDICT_DOWN || v == VERDICT_FAILED || v == VERDICT_GRAY;
+}
+
+/* After a time without quorum, a site that this leader never heard may only be slow to come back. */
+static bool too_early(const struct leader *l, const struct state *s, site_id site)
+{
+    if (!l->cold || l->counted_us >= BOOT_GRACE_US)
+        return false;
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (s->members[i].id != 0 && s->members[i].site == site && l->heard_us[i] != LEADER_NOT_YET)
+            return false;
+    return true;
+}
+
+/* The eligible site with the fewest gates in its way; the first configured of equals. */
+static site_id best_target(const struct state *s, service_id service, int64_t now_ms, uint32_t *gates)
+{
+    const struct service *svc = &s->services[service];
+    site_id best = SITE_NONE;
+    unsigned fewest = GATE_COUNT + 1;
+
+    for (unsigned i = 0; i < svc->config.site_count; i++) {
+        site_id site = svc->config.sites[i].site;
+        uint32_t no;
+        unsigned count = 0;
+
+        if (site == svc->primary)
+            continue;
+        no = gates_check(s, service, site, OPERATION_FAILOVER, 0, now_ms);
+        for (unsigned g = 0; g < GATE_COUNT; g++)
+            count += (no >> g) & 1u;
+        if (count < fewest) {
+            fewest = count;
+            best = site;
+            *gates = no;
+        }
+    }
+    return best;
+}
+
+static bool note_gates(const struct service *svc, service_id service, site_id target, uint32_t gates,
+                       struct command *out)
+{
+    if (gates == svc->gates_noted)
+        return false;
+    command_clear(out, COMMAND_GATES_NOTED);
+    out->gates_noted = (struct command_gates_noted){ service, target, gates };
+    return true;
+}
+
+static bool next_decision(const struct leader *l, const struct state *s, service_id service, int64_t now_ms,
+                          struct command *out)
+{
+    const struct service *svc = &s->services[service];
+    unsigned needed, failing;
+    uint32_t gates = 0;
+    enum verdict v;
+    site_id target;
+
+    if (svc->primary == SITE_NONE)
+        return false;
+    v = svc->views[svc->primary].verdict;
+    if (!verdict_accuses(v) || (v == VERDICT_DOWN && too_early(l, s, svc->primary)))
+        return note_gates(svc, service, svc->primary, 0, out);
+    target = best_target(s, service, now_ms, &gates);
+    if (target == SITE_NONE)
+        return false;
+    if (gates != 0)
+        return note_gates(svc, service, target, gates, out);
+    verdict_votes(s, service, svc->primary, &needed, &failing);
+    command_clear(out, COMMAND_OPERATION_START);
+    out->operation_start = (struct command_operation_start){
+        .service = service, .kind = OPERATION_FAILOVER, .from = svc->primary, .to = target, .epoch = svc->lease.epoch
+    };
+    text_set(out->operation_start.reason, DETAIL_MAX_BYTES,
+             "%s is %s: %u voters outside say so (%u needed), for %" PRId64 " ms", state_site_name(s, svc->primary),
+             verdict_word(v), failing, needed, now_ms - svc->views[svc->primary].verdict_ms);
+    return true;
+}
+
+static bool next_for_service(const struct leader *l, const struct state *s, service_id service, int64_t now_ms,
+                             struct command *out)
+{
+    const struct service *svc = &s->services[service];
+
+    if (next_expiry(l, s, service, out) || next_executor(s, service, out))
+        return true;
+    switch (svc->operation.state) {
+    case OPERATION_RUNNING:
+        return next_promote(s, service, out) || next_step(l, s, service, now_ms, out);
+    case OPERATION_PROMOTED:
+    case OPERATION_UNDOING:
+        return next_step(l, s, service, now_ms, out);
+    case OPERATION_PROPOSED:
+        if (verdict_accuses(svc->views[svc->operation.from].verdict))
+            return false;
+        command_clear(out, COMMAND_OPERATION_ABORT);
+        out->operation_abort.operation = svc->operation.id;
+        text_set(out->operation_abort.reason, DETAIL_MAX_BYTES, "%s is %s again",
+                 state_site_name(s, svc->operation.from), verdict_word(svc->views[svc->operation.from].verdict));
+        return true;
+    case OPERATION_NONE:
+    case OPERATION_DONE:
+    case OPERATION_ABORTED:
+    case OPERATION_STATE_COUNT:
+        break;
+    }
+    return next_decision(l, s, service, now_ms, out);
+}
+
+static bool hand_out(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned slot)
+{
+    l->busy[slot] = true;
+    out->at_ms = wall_ms;
+    text_set(out->who, sizeof out->who, "leader %s", state_node_name(s, l->self));
+    return true;
+}
+
+bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot)
+{
+    int64_t now_ms = wall_ms > s->now_ms ? wall_ms : s->now_ms; /* as the entry will see it */
+
+    if (!l->leading || s->cluster_id == 0)
+        return false;
+    if (!l->busy[LEADER_SLOT_CLUSTER] && next_for_cluster(l, s, out)) {
+        *slot = LEADER_SLOT_CLUSTER;
+        return hand_out(l, s, wall_ms, out, *slot);
+    }
+    for (unsigned i = 0; i < SERVICES_MAX; i++) {
+        if (!s->services[i].present || l->busy[i] || !next_for_service(l, s, (service_id)i, now_ms, out))
+            continue;
+        *slot = i;
+        return hand_out(l, s, wall_ms, out, *slot);
+    }
+    return false;
+}
+
+void leader_proposed_done(struct leader *l, unsigned slot)
+{
+    ASSERT(slot < LEADER_SLOTS);
+    l->busy[slot] = false;
+}
+
+static bool at_a_primary(const struct state *s, site_id site)
+{
+    for (unsigned i = 0; i < SERVICES_MAX; i++)
+        if (s->services[i].present && s->services[i].primary == site)
+            return true;
+    return false;
+}
+
+node_id leader_transfer_to(const struct leader *l, const struct state *s)
+{
+    int self = state_member_slot(s, l->self);
+    node_id witness = 0, other = 0;
+
+    if (!l->leading || self < 0 || l->counted_us < SETTLED_ELECTIONS * (int64_t)s->election_ms * 1000)
+        return 0;
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct member *m = &s->members[i];
+
+        if (m->id == 0 || (int)i == self || l->heard_us[i] == LEADER_NOT_YET || silent(l, s, i))
+            continue;
+        if (m->witness && witness == 0)
+            witness = m->id;
+        if (other == 0 && (l->wants_transfer || !at_a_primary(s, m->site)))
+            other = m->id;
+    }
+    if (witness != 0 && (!s->members[self].witness || l->wants_transfer))
+        return witness;
+    if (l->wants_transfer || at_a_primary(s, s->members[self].site))
+        return other;
+    return 0;
+}

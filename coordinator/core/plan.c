@@ -1,0 +1,229 @@
+#include "core/plan.h"
+
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "core/gates.h"
+
+#define BIT(step) (1u << (step))
+
+/* CHECKPOINT runs beside the way to the first write: only a later rewind needs it, and on a large database it takes minutes. */
+static const struct plan_step steps[STEP_COUNT] = {
+    [STEP_SEVER] = { .needs = 0,
+                     .safety = true,
+                     .deadline_ms = 5000,
+                     .retry_ms = 200,
+                     .what = "the standby's WAL receiver to end and its position to be read",
+                     .way_out = "coordctl abort" },
+    [STEP_FENCE] = { .needs = 0,
+                     .safety = true,
+                     .deadline_ms = 5000,
+                     .retry_ms = 300,
+                     .what = "the old site's node to prove its servers stopped or closed (or the lease to expire)",
+                     .way_out = "coordctl approve --fenced, after you have switched the old primary off" },
+    [STEP_PROMOTE] = { .needs = 0,
+                       .after_promote = true,
+                       .safety = true,
+                       .deadline_ms = 60000,
+                       .retry_ms = 300,
+                       .what = "pg_promote at the target",
+                       .way_out = "pg_ctl promote at the target, or coordctl promote another site" },
+    [STEP_CHECKPOINT] = { .needs = BIT(STEP_PROMOTE),
+                          .after_promote = true,
+                          .deadline_ms = 600000,
+                          .retry_ms = 1000,
+                          .what = "a checkpoint on the new timeline",
+                          .way_out = "coordctl skip" },
+    [STEP_CANARY] = { .needs = BIT(STEP_PROMOTE),
+                      .after_promote = true,
+                      .deadline_ms = 10000,
+                      .retry_ms = 200,
+                      .what = "the first acknowledged write at the target",
+                      .way_out = "look at PostgreSQL's log there; coordctl skip" },
+    [STEP_DNS] = { .needs = BIT(STEP_CANARY),
+                   .after_promote = true,
+                   .deadline_ms = 10000,
+                   .retry_ms = 1000,
+                   .on_failure = PLAN_RETRY,
+                   .what = "the DNS authority to take the update",
+                   .way_out = "change the record by hand, then coordctl skip" },
+    [STEP_DEPLOY] = { .needs = BIT(STEP_CANARY),
+                      .after_promote = true,
+                      .deadline_ms = 300000,
+                      .retry_ms = 2000,
+                      .on_failure = PLAN_RETRY,
+                      .what = "the deploy command to succeed",
+                      .way_out = "start the application by hand, then coordctl skip" },
+    [STEP_VERIFY] = { .needs = BIT(STEP_DNS) | BIT(STEP_DEPLOY),
+                      .after_promote = true,
+                      .deadline_ms = 10000,
+                      .retry_ms = 500,
+                      .on_failure = PLAN_ALERT,
+                      .what = "the application to be healthy and every DNS authority to answer with the new address",
+                      .way_out = "coordctl skip" },
+    [STEP_RECONNECT] = { .needs = 0,
+                         .deadline_ms = 10000,
+                         .retry_ms = 1000,
+                         .what = "the standby's WAL receiver to be allowed again",
+                         .way_out = "restore primary_conninfo there, then coordctl skip" },
+};
+
+const struct plan_step *plan_step_of(enum step step)
+{
+    ASSERT((unsigned)step < STEP_COUNT);
+    return &steps[step];
+}
+
+void plan_begin(const struct state *s, struct operation *op)
+{
+    const struct service_config *config = &s->services[op->service].config;
+
+    op->run_count = 0;
+    for (unsigned i = 0; i < config->site_count; i++)
+        if (config->sites[i].site != op->from)
+            (void)operation_add_run(op, STEP_SEVER, config->sites[i].site);
+    if (op->from != SITE_NONE)
+        (void)operation_add_run(op, STEP_FENCE, op->from);
+}
+
+void plan_promoted(const struct state *s, struct operation *op)
+{
+    static const enum step rest[] = { STEP_PROMOTE, STEP_CHECKPOINT, STEP_CANARY, STEP_DNS, STEP_DEPLOY, STEP_VERIFY };
+
+    for (unsigned i = 0; i < op->run_count; i++) {
+        struct step_run *run = &op->runs[i];
+
+        if (!run_ended(run)) {
+            (void)run_move(run, RUN_EV_SKIP);
+            run->ended_ms = s->now_ms;
+            if (run->detail[0] == '\0')
+                text_set(run->detail, sizeof run->detail, "not needed: another proof or candidate was first");
+        }
+    }
+    for (unsigned i = 0; i < sizeof rest / sizeof rest[0]; i++)
+        (void)operation_add_run(op, rest[i], op->to);
+}
+
+void plan_undo(struct operation *op)
+{
+    unsigned count = op->run_count;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct step_run *run = &op->runs[i];
+        /* A sever that was assigned may have happened, whatever its result was. */
+        bool touched = run->step == STEP_SEVER && run->attempt > 0;
+        site_id site = run->site;
+
+        if (!run_ended(run))
+            (void)run_move(run, RUN_EV_SKIP);
+        if (touched)
+            (void)operation_add_run(op, STEP_RECONNECT, site);
+    }
+}
+
+bool plan_run_due(const struct operation *op, const struct step_run *run, int64_t now_ms)
+{
+    const struct plan_step *step = plan_step_of(run->step);
+
+    if (run->state != RUN_PENDING || now_ms < run->retry_after_ms)
+        return false;
+    if (step->after_promote != (op->state == OPERATION_PROMOTED))
+        return false;
+    for (unsigned i = 0; i < op->run_count; i++)
+        if ((step->needs & BIT(op->runs[i].step)) != 0 && !run_ended(&op->runs[i]))
+            return false;
+    return true;
+}
+
+node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run)
+{
+    node_id executor = s->services[op->service].views[run->site].executor;
+
+    return executor != 0 ? executor : state_site_node(s, run->site);
+}
+
+static bool node_heard(const struct state *s, node_id node)
+{
+    int slot = state_member_slot(s, node);
+
+    return slot >= 0 && s->members[slot].heard;
+}
+
+static bool ahead(const struct position *a, const struct position *b)
+{
+    return a->timeline != b->timeline ? a->timeline > b->timeline : a->lsn > b->lsn;
+}
+
+site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes)
+{
+    const struct service *svc = &s->services[op->service];
+    const struct step_run *best = (const struct step_run *)0;
+
+    for (unsigned i = 0; i < op->run_count; i++) {
+        const struct step_run *run = &op->runs[i];
+
+        if (run->step != STEP_SEVER)
+            continue;
+        if (run->state != RUN_DONE || !run->position.known) {
+            if (run->site != op->to && !node_heard(s, plan_run_node(s, op, run)))
+                continue; /* a candidate that cannot be reached is none; what it may hold more is the policy's lag */
+            text_set(why, capacity_bytes, "%s: %s", state_site_name(s, run->site), steps[STEP_SEVER].what);
+            return SITE_NONE;
+        }
+        if (best == (const struct step_run *)0 || ahead(&run->position, &best->position) ||
+            (run->site == op->to && !ahead(&best->position, &run->position)))
+            best = run;
+    }
+    if (best == (const struct step_run *)0) {
+        text_set(why, capacity_bytes, "no standby of the service could be severed");
+        return SITE_NONE;
+    }
+    if (op->kind == OPERATION_PROMOTE && best->site != op->to) {
+        text_set(why, capacity_bytes,
+                 "%s is ahead of %s (0x%" PRIx64 " on timeline %" PRIu32 "): abort, and promote that site",
+                 state_site_name(s, best->site), state_site_name(s, op->to), best->position.lsn,
+                 best->position.timeline);
+        return SITE_NONE;
+    }
+    if (best->position.gap_known && best->position.gap_bytes > svc->config.max_lag_bytes &&
+        ((op->overrides >> GATE_READY) & 1u) == 0) {
+        text_set(why, capacity_bytes,
+                 "%s lacks %" PRIu64 " bytes of WAL, max_lag is %" PRIu64 ": coordctl abort %" PRIu64
+                 ", then coordctl promote --force=ready",
+                 state_site_name(s, best->site), best->position.gap_bytes, svc->config.max_lag_bytes, op->id);
+        return SITE_NONE;
+    }
+    return best->site;
+}
+
+void plan_waits_for(const struct state *s, const struct operation *op, char *out, size_t capacity_bytes)
+{
+    char why[DETAIL_MAX_BYTES] = "";
+    const struct service *svc = &s->services[op->service];
+
+    out[0] = '\0';
+    if (op->state == OPERATION_PROPOSED) {
+        text_set(out, capacity_bytes, "approval: coordctl approve %" PRIu64 " (or coordctl abort %" PRIu64 ")", op->id,
+                 op->id);
+        return;
+    }
+    if (!operation_active(op))
+        return;
+    if (op->state == OPERATION_RUNNING && !certificate_any(&svc->proof, &svc->lease, (enum certificate_kind *)0))
+        text_set(out, capacity_bytes,
+                 "proof that %s can no longer acknowledge (lease %s): %s, or its expiry; way out: %s",
+                 state_site_name(s, op->from), lease_state_word(svc->lease.state), certificate_kind_word(CERT_AGENT),
+                 steps[STEP_FENCE].way_out);
+    else if (op->state == OPERATION_RUNNING && plan_candidate(s, op, why, sizeof why) == SITE_NONE)
+        text_set(out, capacity_bytes, "a candidate: %s; way out: coordctl abort %" PRIu64, why, op->id);
+    for (unsigned i = 0; out[0] == '\0' && i < op->run_count; i++) {
+        const struct step_run *run = &op->runs[i];
+
+        if (!run_ended(run) &&
+            (run->state == RUN_ASSIGNED || plan_run_due(op, run, s->now_ms) || run->detail[0] != '\0'))
+            text_set(out, capacity_bytes, "%s at %s (attempt %" PRIu32 "): %s%s%s; way out: %s", step_word(run->step),
+                     state_site_name(s, run->site), run->attempt, steps[run->step].what,
+                     run->detail[0] ? "; last: " : "", run->detail, steps[run->step].way_out);
+    }
+}
