@@ -178,7 +178,7 @@ struct outcome {
     char reason[DETAIL_MAX_BYTES]; /* of a refusal */
     uint64_t value;                /* operation id, epoch or configuration version, by command */
 };
-#define OUTCOME_MAX_BYTES 256
+#define COMMAND_OUTCOME_MAX_BYTES 256
 enum status outcome_encode(const struct outcome *o, void *out, size_t capacity_bytes, size_t *length_bytes);
 enum status outcome_decode(struct outcome *o, const void *bytes, size_t length_bytes);
 
