@@ -1,4 +1,4 @@
-"""The C tests: runs the programs of one kind through ctest, and counts the cmocka tests inside them."""
+"""The C tests: runs the programs of one kind through ctest, and counts the tests inside them."""
 from __future__ import annotations
 
 import re
@@ -11,6 +11,10 @@ from tests.result import Result
 OUTPUT_BYTES_MAX = 20_000_000
 PASSED = re.compile(r"^\[\s+OK \] ", re.MULTILINE)
 SKIPPED = re.compile(r"^\[\s+SKIPPED \] (\S+)$", re.MULTILINE)
+# The same of Python's unittest, for the tests that drive a server.
+RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
+RAN_SKIPPED = re.compile(r"^(?:OK|FAILED) \(.*?skipped=(\d+)", re.MULTILINE)
+RAN_FAILED = re.compile(r"^(?:FAIL|ERROR): (\S+)", re.MULTILINE)
 FAILED = re.compile(r"^\[\s+(?:FAILED|ERROR)\s+\] (\S+)$", re.MULTILINE)
 
 
@@ -25,19 +29,23 @@ def run_kind(directory: Path, kind: str) -> Result:
         for line in running.stdout:
             if re.match(r"\s*\d+/\d+ ", line):
                 print(line.rstrip(), flush=True)
-    if not junit.exists():
+    cases = list(ElementTree.parse(junit).getroot().iter("testcase")) if junit.exists() else []
+    if not cases:
         return Result(failed=[f"{kind}: ctest found no tests (`{' '.join(command)}`)"])
     result = Result()
-    for case in ElementTree.parse(junit).getroot().iter("testcase"):
+    for case in cases:
         result.add(_count(case, directory / "logs"))
     return result
 
 
 def _count(case: ElementTree.Element, logs: Path) -> Result:
-    """A program that is no cmocka program counts as one test; one that dies half-way has failed whatever its lines say."""
+    """A program that tells no numbers counts as one test; one that dies half-way has failed whatever its lines say."""
     name, output = case.get("name", "?"), case.findtext("system-out") or ""
     passed, skipped = len(PASSED.findall(output)), len(set(SKIPPED.findall(output)))
-    failed = sorted(set(FAILED.findall(output)))
+    failed = sorted(set(FAILED.findall(output)) | set(RAN_FAILED.findall(output)))
+    if RAN.search(output):
+        skipped += sum(map(int, RAN_SKIPPED.findall(output)))
+        passed += sum(map(int, RAN.findall(output))) - skipped - len(failed)
     status = case.get("status")
     if status == "run":
         return Result(passed=passed or (0 if skipped else 1), skipped=skipped)
