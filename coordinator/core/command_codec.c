@@ -274,7 +274,7 @@ static void visit_outcome(struct codec *c, struct outcome *o)
     codec_text(c, o->reason, sizeof(o->reason));
 }
 
-_Static_assert(DETAIL_MAX_BYTES + 16 <= OUTCOME_MAX_BYTES, "an outcome fits");
+_Static_assert(DETAIL_MAX_BYTES + 16 <= COMMAND_OUTCOME_MAX_BYTES, "an outcome fits");
 
 enum status outcome_encode(const struct outcome *o, void *out, size_t capacity_bytes, size_t *length_bytes)
 {

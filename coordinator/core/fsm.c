@@ -36,14 +36,12 @@ static void update_verdicts(struct state *s, service_id service)
         struct site_view *view = &svc->views[site];
         uint8_t evidence = 0;
         enum verdict now = verdict_of(s, service, site, &evidence);
-        char kinds[80] = "";
+        char kinds[80];
 
         view->evidence = evidence;
         if (now == view->verdict)
             continue;
-        for (unsigned k = 0; k < EVIDENCE_KIND_COUNT; k++)
-            if ((evidence >> k) & 1u)
-                text_add(kinds, sizeof kinds, "%s%s", kinds[0] ? ", " : "", evidence_kind_word((enum evidence_kind)k));
+        evidence_text(evidence, kinds, sizeof kinds);
         event_add(s, EVENT_VERDICT, service, site, 0, "%s: %s is %s (was %s)%s%s", svc->config.name,
                   state_site_name(s, site), verdict_word(now), verdict_word(view->verdict),
                   kinds[0] ? "; evidence: " : "", kinds);

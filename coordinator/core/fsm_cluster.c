@@ -227,15 +227,13 @@ void fsm_opinion(struct state *s, const struct command *c, struct outcome *o)
     }
     known = &svc->views[in->site].opinions[slot];
     if (known->word != in->opinion.word || known->kinds_failed != in->opinion.kinds_failed) {
-        char kinds[80] = "";
+        char kinds[80];
 
-        for (unsigned k = 0; k < EVIDENCE_KIND_COUNT; k++)
-            if ((in->opinion.kinds_failed >> k) & 1u)
-                text_add(kinds, sizeof kinds, "%s%s",
-                         kinds[0] ? ", " : "; failed: ", evidence_kind_word((enum evidence_kind)k));
-        event_add(s, EVENT_OPINION, in->service, in->site, 0, "node %s says %s of %s is %s (was %s)%s",
+        evidence_text(in->opinion.kinds_failed, kinds, sizeof kinds);
+        event_add(s, EVENT_OPINION, in->service, in->site, 0, "node %s says %s of %s is %s (was %s)%s%s",
                   state_node_name(s, in->node), svc->config.name, state_site_name(s, in->site),
-                  opinion_word(in->opinion.word), opinion_word(known->word), kinds);
+                  opinion_word(in->opinion.word), opinion_word(known->word), kinds[0] != '\0' ? "; failed: " : "",
+                  kinds);
     }
     *known = in->opinion;
 }

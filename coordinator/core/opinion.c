@@ -1,6 +1,7 @@
 #include "core/opinion.h"
 
 #include "base/check.h"
+#include "base/text.h"
 
 static const char *const kind_words[EVIDENCE_KIND_COUNT] = {
 #define WORD(name, word) [name] = (word),
@@ -29,6 +30,14 @@ const char *look_word(enum look look)
 const char *role_word(enum role role)
 {
     return (unsigned)role < ROLE_COUNT ? role_words[role] : "no_role";
+}
+
+void evidence_text(uint8_t kinds, char *out, size_t capacity_bytes)
+{
+    out[0] = '\0';
+    for (unsigned k = 0; k < EVIDENCE_KIND_COUNT; k++)
+        if (evidence_has(kinds, k))
+            text_add(out, capacity_bytes, "%s%s", out[0] != '\0' ? ", " : "", kind_words[k]);
 }
 
 bool opinion_equal(const struct opinion *a, const struct opinion *b)

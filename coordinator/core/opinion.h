@@ -6,6 +6,7 @@
 #include "core/policy.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Kinds of evidence: looks of one kind count once. KIND_NODE is not looked at but heard: a site whose every coordd is silent. */
@@ -36,6 +37,12 @@ enum look { LOOK_LIST(OPINION_ENUM) LOOK_COUNT };
 enum role { ROLE_LIST(OPINION_ENUM) ROLE_COUNT };
 #undef OPINION_ENUM
 
+static inline bool evidence_has(uint8_t kinds, unsigned kind)
+{
+    return (((unsigned)kinds >> kind) & 1u) != 0;
+}
+/* "database, path"; "" for none. */
+void evidence_text(uint8_t kinds, char *out, size_t capacity_bytes);
 const char *evidence_kind_word(enum evidence_kind kind);
 const char *opinion_word(enum opinion_word word);
 const char *look_word(enum look look);

@@ -50,7 +50,7 @@ static unsigned kind_count(uint8_t kinds)
     unsigned n = 0;
 
     for (unsigned k = 0; k < EVIDENCE_KIND_COUNT; k++)
-        n += (kinds >> k) & 1u;
+        n += evidence_has(kinds, k);
     return n;
 }
 
