@@ -181,6 +181,11 @@ struct http_client *http_client_create(uv_loop_t *loop, struct resolver *resolve
     return c;
 }
 
+uv_loop_t *http_client_loop(const struct http_client *c)
+{
+    return c->loop;
+}
+
 void http_client_close(struct http_client *c, void (*closed)(void *ctx), void *ctx)
 {
     ASSERT(c->open_requests == 0);

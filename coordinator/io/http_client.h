@@ -39,6 +39,7 @@ struct http_response {
 };
 
 struct http_client *http_client_create(uv_loop_t *loop, struct resolver *resolver, struct error *err);
+uv_loop_t *http_client_loop(const struct http_client *client);
 /* No request may be open. `closed` fires once, later. */
 void http_client_close(struct http_client *client, void (*closed)(void *ctx), void *ctx);
 
