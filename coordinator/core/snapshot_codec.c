@@ -122,6 +122,7 @@ static void visit_service(struct codec *c, struct service *svc)
     codec_service_config(c, &svc->config);
     codec_bool(c, &svc->armed);
     codec_bool(c, &svc->paused);
+    codec_u64(c, &svc->enforced_index);
     codec_site_or_none(c, &svc->primary);
     visit_lease(c, &svc->lease);
     visit_proof(c, &svc->proof);
