@@ -1,6 +1,7 @@
 /* Reads role and position of one server. Decides nothing: which candidate is taken is core's business.
  * The position is robust against what PostgreSQL reports after a restart and after a promotion: the LSN is the greater of received and
- * replayed, the timeline the greatest of every source that can only lag. */
+ * replayed, the timeline the greatest of every source that can only lag. After a restart of the standby the end of a record that did not
+ * arrive whole no longer counts: the position may be lower by less than one record. */
 #ifndef COORD_POSTGRES_POSITION_H
 #define COORD_POSTGRES_POSITION_H
 

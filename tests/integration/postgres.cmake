@@ -1,0 +1,6 @@
+add_library(coord_pg_fixture STATIC ${CMAKE_SOURCE_DIR}/tests/integration/pg_fixture.c)
+target_compile_options(coord_pg_fixture PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}")
+target_link_libraries(coord_pg_fixture PUBLIC PkgConfig::PQ PkgConfig::UV)
+
+coord_test(test_postgres integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_postgres.c
+           LINKS coord_postgres coord_pg_fixture)
