@@ -101,7 +101,7 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
 static void follow_enforcement(struct holder *h, const struct service *svc, service_id service,
                                const struct holder_guard *guard)
 {
-    bool bypass = !service_enforced(svc) && lease_live(&svc->lease);
+    bool bypass = !service_enforced(svc);
 
     if (bypass != guard->bypass)
         h->ops.guard_bypass(h->ops.ctx, service, bypass, guard->instance, svc->lease.epoch);
@@ -129,8 +129,9 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
     sample->instance = guard->instance;
     sample->t0_us = guard->now_us;
     sample->submitted = true;
-    if (holds(h, svc, site)) {
+    if (holds(h, svc, site) || may_ask(svc, site))
         follow_enforcement(h, svc, service, guard);
+    if (holds(h, svc, site)) {
         sample->epoch = svc->lease.epoch;
         sample->hold_ms = svc->config.timing.ttl_ms - svc->config.timing.margin_ms;
         command_clear(c, COMMAND_RENEW);
