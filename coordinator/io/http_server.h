@@ -59,7 +59,7 @@ struct http_server *http_server_create(uv_loop_t *loop, const struct http_server
 /* Takes over the socket file of a process that ended; refuses one that is being served. Mode 0660. */
 enum status http_server_listen(struct http_server *server, const char *socket_path, struct error *err);
 /* Stops listening, removes the socket file, closes every connection (streams get on_gone) and calls `closed` when the last handle is
- * closed. Exchanges that are still unanswered must be answered before or during; `closed` waits for them. Frees the server. */
+ * closed. `closed` waits for exchanges that are still unanswered and may then be called by http_answer itself. Frees the server before it. */
 void http_server_destroy(struct http_server *server, void (*closed)(void *ctx), void *ctx);
 
 /* The whole answer. Copies. `code` 100..599; `content_type` is constant text. */
