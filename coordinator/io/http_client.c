@@ -264,7 +264,6 @@ static enum status status_of(CURLcode code)
     case CURLE_OPERATION_TIMEDOUT: /* only the connect has a limit in libcurl */
         return STATUS_UNREACHABLE;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         return STATUS_INVALID;
     default:
         return STATUS_FAILED;

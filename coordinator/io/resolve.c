@@ -22,6 +22,7 @@ struct socket_watch {
     uv_poll_t poll;
     struct resolver *resolver;
     ares_socket_t fd;
+    int events; /* what c-ares waits for */
     struct socket_watch *next;
 };
 
@@ -73,6 +74,15 @@ static void on_watch_closed(uv_handle_t *handle)
     resolver_handle_closed(r);
 }
 
+static struct socket_watch **watch_find(struct resolver *r, ares_socket_t fd)
+{
+    struct socket_watch **link = &r->watches;
+
+    while (*link != NULL && (*link)->fd != fd)
+        link = &(*link)->next;
+    return link;
+}
+
 static void on_socket_event(uv_poll_t *poll, int status, int events)
 {
     struct socket_watch *w = poll->data;
@@ -82,17 +92,17 @@ static void on_socket_event(uv_poll_t *poll, int status, int events)
 
     ares_process_fd(r->channel, both || (events & UV_READABLE) != 0 ? fd : ARES_SOCKET_BAD,
                     both || (events & UV_WRITABLE) != 0 ? fd : ARES_SOCKET_BAD);
+    /* An ICMP error stops the poll, and c-ares may go on with the same socket. */
+    if (both && *watch_find(r, fd) == w)
+        ASSERT(uv_poll_start(&w->poll, w->events, on_socket_event) == 0);
     resolver_rearm(r);
 }
 
 static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
 {
     struct resolver *r = ctx;
-    struct socket_watch **link = &r->watches, *w;
+    struct socket_watch **link = watch_find(r, fd), *w = *link;
 
-    while (*link != NULL && (*link)->fd != fd)
-        link = &(*link)->next;
-    w = *link;
     if (!readable && !writable) {
         if (w == NULL)
             return;
@@ -111,7 +121,8 @@ static void on_socket_state(void *ctx, ares_socket_t fd, int readable, int writa
         r->watches = w;
         r->open_handles++;
     }
-    ASSERT(uv_poll_start(&w->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_socket_event) == 0);
+    w->events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+    ASSERT(uv_poll_start(&w->poll, w->events, on_socket_event) == 0);
 }
 
 static void on_ares_timer(uv_timer_t *timer)

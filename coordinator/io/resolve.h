@@ -27,8 +27,8 @@ struct resolver *resolver_create(uv_loop_t *loop, const char *servers, struct er
 /* No question may be open (their owners cancel them first). `closed` fires once, later; the resolver is freed then. */
 void resolver_close(struct resolver *r, void (*closed)(void *ctx), void *ctx);
 
-/* `result` is NULL unless `err` is. STATUS_NOT_FOUND: no such name or no address; STATUS_TIMED_OUT; STATUS_UNREACHABLE: no DNS server
- * answers; STATUS_CANCELED. */
+/* `result` is NULL unless `err` is. STATUS_NOT_FOUND: no such name or no address; STATUS_TIMED_OUT or STATUS_UNREACHABLE: no DNS
+ * server answers (c-ares does not tell a closed port from silence); STATUS_INVALID: not a name; STATUS_CANCELED. */
 typedef void (*resolve_cb)(void *ctx, const struct resolve_result *result, const struct error *err);
 
 /* A numeric address (v6 also in brackets) needs no server, and still answers later. /etc/hosts counts. */
