@@ -1,0 +1,44 @@
+/* The local JSON API (docs/openapi.yaml): what this node has applied -> JSON; a request -> one command, submitted. Decides nothing about
+ * services: the log does. Everything it needs of the process comes through struct api_hooks, so a test gives it a state of its own.
+ *
+ * Use: api_create, api_listen(socket), api_applied() after each applied entry (or batch of them), api_destroy. */
+#ifndef COORD_API_API_H
+#define COORD_API_API_H
+
+#include "core/command.h"
+
+#include <uv.h>
+
+struct api; /* opaque: owns the HTTP server and the streams of events */
+
+struct api_node {
+    node_id id;
+    char name[NAME_MAX_BYTES]; /* as in the node's own file: right also before the cluster is initialised */
+    char site[NAME_MAX_BYTES];
+    const char *role; /* leader, follower, candidate, none; constant text */
+    uint64_t term;
+    node_id leader; /* 0: none known, nothing can enter the log */
+};
+
+/* STATUS_OK: applied, with its outcome (which may be a refusal). UNKNOWN: it may be applied, now or later; `outcome` is NULL. Anything
+ * else: surely not in the log; `outcome` is NULL. */
+typedef void (*api_submitted)(void *ctx, enum status status, const struct outcome *outcome);
+
+struct api_hooks {
+    void *ctx;
+    const struct state *(*state)(void *ctx); /* what this node has applied; borrowed for the call */
+    void (*node)(void *ctx, struct api_node *out);
+    /* Proposes here or forwards to the leader. `done` exactly once, later (never before this returns), also when nothing was sent. Borrows
+     * `command` for the call. at_ms is not set: the leader stamps it. */
+    void (*submit)(void *ctx, const struct command *command, unsigned deadline_ms, api_submitted done, void *done_ctx);
+};
+
+struct api *api_create(uv_loop_t *loop, const struct api_hooks *hooks);
+enum status api_listen(struct api *api, const char *socket_path, struct error *err);
+/* New events go out to those who follow them. */
+void api_applied(struct api *api);
+/* Closes the socket and every connection; `closed` fires when all is gone, and every submission has been answered (cancel those first,
+ * or after: each must still call its `done`). Frees the api before it. */
+void api_destroy(struct api *api, void (*closed)(void *ctx), void *ctx);
+
+#endif
