@@ -14,9 +14,11 @@
 #ifdef RAFT_VERSION_NUMBER
 #define MESSAGE_APPEND_ENTRIES RAFT_APPEND_ENTRIES
 #define MESSAGE_INSTALL_SNAPSHOT RAFT_INSTALL_SNAPSHOT
+#define MESSAGE_REQUEST_VOTE RAFT_REQUEST_VOTE
 #else
 #define MESSAGE_APPEND_ENTRIES RAFT_IO_APPEND_ENTRIES
 #define MESSAGE_INSTALL_SNAPSHOT RAFT_IO_INSTALL_SNAPSHOT
+#define MESSAGE_REQUEST_VOTE RAFT_IO_REQUEST_VOTE
 #endif
 
 struct io_guard_append {
@@ -37,9 +39,23 @@ struct io_guard_snapshot {
     struct io_guard_snapshot *next;
 };
 
+struct io_guard_load {
+    struct raft_io_snapshot_get request;
+    struct io_guard *guard;
+    struct raft_io_snapshot_get *user;
+    raft_io_snapshot_get_cb cb;
+};
+
 static struct io_guard *guard_of(struct raft_io *outer)
 {
     return (struct io_guard *)(void *)outer; /* outer is the first member */
+}
+
+/* libuv's backend takes its io's `data` for the struct raft (it fires the callbacks of requests through it), so the way back goes there. */
+static struct io_guard *guard_behind(struct raft_io *inner)
+{
+    struct raft *raft = inner->data;
+    return guard_of(raft->io);
 }
 
 void io_guard_fail(struct io_guard *g, const char *format, ...)
@@ -130,9 +146,29 @@ static void drop_message(struct raft_message *m)
     }
 }
 
+/* A pre-vote tells the term of its sender, and libraft neither takes it over nor answers one of a lower term with its own: two nodes of
+ * which one has the longer log and the other the higher term refuse each other for ever. So the term is told by a vote request that
+ * cannot be granted. Nothing is disturbed by it: there is no leader. */
+static void learn_term(struct io_guard *g, const struct raft_message *m)
+{
+    raft_id leader = 0;
+    const char *address = NULL;
+    struct raft_message told = *m;
+    if (!m->request_vote.pre_vote || m->request_vote.term <= g->config.raft->current_term + 1)
+        return;
+    raft_leader(g->config.raft, &leader, &address);
+    if (leader != 0 || (int)raft_state(g->config.raft) == RAFT_LEADER)
+        return;
+    told.request_vote.pre_vote = false;
+    told.request_vote.term = m->request_vote.term - 1;
+    told.request_vote.last_log_index = 0;
+    told.request_vote.last_log_term = 0;
+    g->recv(&g->outer, &told);
+}
+
 static void on_recv(struct raft_io *inner, struct raft_message *m)
 {
-    struct io_guard *g = inner->data;
+    struct io_guard *g = guard_behind(inner);
     if (g->dead) {
         drop_message(m);
         return;
@@ -144,6 +180,8 @@ static void on_recv(struct raft_io *inner, struct raft_message *m)
         return;
     }
     mirror(g);
+    if (m->type == MESSAGE_REQUEST_VOTE)
+        learn_term(g, m);
     g->recv(&g->outer, m);
     at_rest(g);
 }
@@ -171,7 +209,7 @@ static void watch_appends(struct io_guard *g)
 
 static void on_tick(struct raft_io *inner)
 {
-    struct io_guard *g = inner->data;
+    struct io_guard *g = guard_behind(inner);
     if (g->dead)
         return;
     mirror(g);
@@ -195,7 +233,7 @@ static int guard_start(struct raft_io *outer, unsigned msecs, raft_io_tick_cb ti
 static int guard_init(struct raft_io *outer, raft_id id, const char *address)
 {
     struct io_guard *g = guard_of(outer);
-    g->config.inner->data = g;
+    g->config.inner->data = g->config.raft;
     return mirrored(g, g->config.inner->init(g->config.inner, id, address));
 }
 
@@ -246,6 +284,12 @@ static int guard_send(struct raft_io *outer, struct raft_io_send *req, const str
     struct io_guard *g = guard_of(outer);
     if (g->dead)
         return RAFT_NOCONNECTION; /* a vote or an acknowledgement that rests on a failed write must not leave */
+    if (m->type == MESSAGE_INSTALL_SNAPSHOT && m->install_snapshot.last_index == g->loaded_index &&
+        m->install_snapshot.last_term != g->loaded_term) {
+        struct raft_message corrected = *m; /* every inner io turns it into bytes before it returns */
+        corrected.install_snapshot.last_term = g->loaded_term;
+        return mirrored(g, g->config.inner->send(g->config.inner, req, &corrected, cb));
+    }
     return mirrored(g, g->config.inner->send(g->config.inner, req, m, cb));
 }
 
@@ -387,12 +431,35 @@ static int guard_snapshot_put(struct raft_io *outer, unsigned trailing, struct r
     return 0;
 }
 
+/* libraft sends what was loaded, which may be newer than what it asked for, and corrects the index but not the term. */
+static void on_snapshot_loaded(struct raft_io_snapshot_get *request, struct raft_snapshot *snapshot, int status)
+{
+    struct io_guard_load *load = request->data;
+    struct raft_io_snapshot_get *user = load->user;
+    raft_io_snapshot_get_cb cb = load->cb;
+    if (status == 0) {
+        load->guard->loaded_index = snapshot->index;
+        load->guard->loaded_term = snapshot->term;
+    }
+    raft_free(load);
+    cb(user, snapshot, status);
+}
+
 static int guard_snapshot_get(struct raft_io *outer, struct raft_io_snapshot_get *req, raft_io_snapshot_get_cb cb)
 {
     struct io_guard *g = guard_of(outer);
+    struct io_guard_load *load;
     if (g->dead)
         return RAFT_IOERR;
-    return mirrored(g, g->config.inner->snapshot_get(g->config.inner, req, cb));
+    load = raft_malloc(sizeof *load);
+    if (load == NULL)
+        return RAFT_NOMEM;
+    *load = (struct io_guard_load){ .guard = g, .user = req, .cb = cb };
+    load->request.data = load;
+    int rv = mirrored(g, g->config.inner->snapshot_get(g->config.inner, &load->request, on_snapshot_loaded));
+    if (rv != 0)
+        raft_free(load);
+    return rv;
 }
 
 static raft_time guard_time(struct raft_io *outer)
@@ -417,7 +484,7 @@ static int guard_async_work(struct raft_io *outer, struct raft_io_async_work *re
 
 static void on_inner_closed(struct raft_io *inner)
 {
-    struct io_guard *g = inner->data;
+    struct io_guard *g = guard_behind(inner);
     if (g->close_cb != NULL)
         g->close_cb(&g->outer);
 }
@@ -445,7 +512,7 @@ void io_guard_init(struct io_guard *g, const struct io_guard_config *config)
     ASSERT(config->inner != NULL && config->raft != NULL && config->fatal != NULL && config->now_us != NULL);
     *g = (struct io_guard){ .config = *config };
     g->outer = *config->inner; /* version, impl and capacity */
-    g->config.inner->data = g;
+    g->config.inner->data = g->config.raft;
     g->outer.init = guard_init;
     g->outer.close = guard_close;
     g->outer.load = guard_load;

@@ -7,7 +7,9 @@
  *  4. a write that failed - term, vote, append, truncate, snapshot - is fatal: the library goes on with what is only in memory;
  *  5. RAFT_UNAVAILABLE is fatal: the library would stay silent for ever;
  *  6. an append that does not complete is a hung disk: `stalled` first, fatal later;
- *  7. the time of the last message of each peer is kept.
+ *  7. the time of the last message of each peer is kept;
+ *  8. a snapshot that is sent carries its own term (libraft may send that of an older one with it);
+ *  9. a peer's higher term is learned from its pre-vote (or a longer log behind a higher term would never be elected).
  *
  * After `fatal` returned (it does so only in a simulator or a test) the guard is dead: nothing passes in either direction until close. */
 #ifndef COORD_RAFT_IO_GUARD_H
@@ -53,6 +55,8 @@ struct io_guard {
     struct io_guard_append *oldest, *newest;  /* appends under way, in order */
     struct io_guard_snapshot *held_snapshots; /* finished after the guard died; told to libraft at close */
     unsigned snapshots_writing;               /* our own, not installed ones */
+    raft_index loaded_index;                  /* of the snapshot that was last read in order to be sent */
+    raft_term loaded_term;
     int64_t ticked_us;
     int64_t waited_us; /* how long no append has completed while one was under way, counted in ticks */
     bool dead;

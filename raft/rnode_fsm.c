@@ -19,6 +19,9 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **
         io_guard_fail(&node->guard, "cannot apply the log behind index %" PRIu64 ": %s", node->applied_index, err.text);
         return 0;
     }
+    if (entry.index <=
+        node->restored_index) /* libraft labelled the snapshot with an older index than that of its state */
+        return 0;
     if (entry.index <= node->applied_index || entry.term < node->applied_term) {
         io_guard_fail(&node->guard,
                       "the log gave entry %" PRIu64 " of term %" PRIu64 " behind %" PRIu64 " of term %" PRIu64,
@@ -45,6 +48,8 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **
 static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n_bufs)
 {
     struct rnode *node = fsm->data;
+    if (node->raft.last_applied != node->raft.commit_index)
+        return RAFT_BUSY; /* an old message has moved a follower's commit index back: libraft would give the snapshot that index */
     size_t capacity = node->config.fsm.snapshot_bytes_max;
     size_t used = 0;
     uint8_t *frame = raft_malloc(entry_frame_bytes(capacity));
@@ -95,6 +100,7 @@ static int on_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     }
     node->applied_index = snapshot.index;
     node->applied_term = snapshot.term;
+    node->restored_index = snapshot.index;
     node->counters.snapshots_restored++;
     raft_free(buf->base);
     return 0;

@@ -44,6 +44,7 @@ struct rnode {
 
     uint64_t applied_index; /* of the last command, not of barriers and configurations */
     uint64_t applied_term;
+    uint64_t restored_index; /* of the last command in the snapshot that was last restored */
     bool in_fsm;
     bool started;
     bool closing;
