@@ -1,0 +1,44 @@
+/* A simulated network of hosts: it loses, delays, reorders, duplicates and cuts, each direction of each pair on its own.
+ * What a packet means is the receiver's business. */
+#ifndef COORD_SIM_NET_H
+#define COORD_SIM_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/sim/sim.h"
+
+#define NET_HOSTS_MAX 20
+
+struct net_link {
+    bool cut;
+    bool ordered; /* like one stream: a later packet never overtakes an earlier one */
+    uint32_t loss_ppm;
+    uint32_t duplicate_ppm;
+    int64_t delay_min_us;
+    int64_t delay_max_us;
+    int64_t last_arrival_us;
+};
+
+/* Borrows `data` until it returns. Called in the receiver's process, once per copy that arrives. */
+typedef void (*net_deliver_fn)(void *receiver, unsigned from, const void *data, size_t size_bytes);
+
+struct net {
+    struct sim *sim;
+    unsigned host_count;
+    struct net_link links[NET_HOSTS_MAX][NET_HOSTS_MAX]; /* [from][to] */
+    uint64_t sent_count;
+    uint64_t lost_count;
+};
+
+void net_init(struct net *n, struct sim *sim, unsigned host_count, int64_t delay_min_us, int64_t delay_max_us);
+/* Copies the data into one packet for `process` at host `to`. False when the direction is cut (a sender on a stream would notice). */
+bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
+              void *receiver, const void *data, size_t size_bytes);
+void net_cut(struct net *n, unsigned from, unsigned to, bool cut);
+/* Both directions between the hosts of `side` (a bit mask) and all others. */
+void net_partition(struct net *n, uint32_t side, bool cut);
+void net_heal(struct net *n);
+
+#endif
