@@ -102,7 +102,9 @@ struct opinion observer_opinion(const struct observer *o)
     enum look_outcome fresh = looks[LOOK_READ_FRESH].is;
     enum look_outcome kept = looks[LOOK_READ_PERSISTENT].is;
     enum look_outcome canary = looks[LOOK_CANARY].is;
-    struct opinion opinion = { .role = o->role, .streaming = o->streaming, .ready = o->readiness.is == LOOK_OK };
+    struct opinion opinion = { .role = o->role,
+                               .streaming = o->streaming,
+                               .ready = o->readiness.is == LOOK_OK && fresh == LOOK_OK };
     bool database_failed = fresh == LOOK_FAILED || canary == LOOK_FAILED;
 
     if (database_failed)
