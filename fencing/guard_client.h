@@ -34,7 +34,7 @@ struct guard_status {
 struct guard_answer {
     struct guard_status status;
     pid_t peer_pid;  /* the process that serves the socket; 0 when the system does not tell */
-    char reason[16]; /* of STATUS_REFUSED: instance, future, epoch, closed, invalid */
+    char reason[16]; /* of STATUS_REFUSED: instance, future, epoch, closed, invalid, break_glass */
 };
 
 /* err: STATUS_REFUSED (see reason), STATUS_INVALID (the server did not understand us), STATUS_UNREACHABLE (nothing was sent),
@@ -52,6 +52,10 @@ void guard_open_begin(struct guard_client *g, instance_id instance, epoch_t epoc
                       uint32_t timeout_ms, guard_cb done, void *ctx);
 /* Sticky: every epoch up to this one stays refused until the instance ends. */
 void guard_close_begin(struct guard_client *g, epoch_t epoch, uint32_t timeout_ms, guard_cb done, void *ctx);
+/* Lets every write of this instance and epoch pass, with no deadline: for a service that is not enforced, after the log says so.
+ * Off: the guard decides again. (For off, instance and epoch are not used.) */
+void guard_bypass_begin(struct guard_client *g, bool on, instance_id instance, epoch_t epoch, uint32_t timeout_ms,
+                        guard_cb done, void *ctx);
 void guard_status_begin(struct guard_client *g, uint32_t timeout_ms, guard_cb done, void *ctx);
 
 /* All requests under way end, later, with STATUS_CANCELED, and the connection is closed; the client stays usable. */
