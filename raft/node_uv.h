@@ -11,11 +11,13 @@
 #include <uv.h>
 
 struct node_uv; /* opaque */
+struct resolver;
 
 struct node_uv_config {
     uv_loop_t *loop;
-    const char *data_dir; /* bootstrapped before */
-    const char *listen;   /* "127.10.1.1:7400", "[::1]:7400"; NULL: the node's own address of the member list */
+    struct resolver *resolver; /* io/resolve.h; NULL: numeric addresses only */
+    const char *data_dir;      /* bootstrapped before */
+    const char *listen;        /* "127.10.1.1:7400", "[::1]:7400"; NULL: the node's own address of the member list */
     struct rnode_timing timing;
     struct rnode_fsm fsm;
     void *ctx; /* of the callbacks below */
@@ -27,7 +29,7 @@ struct node_uv_config {
                          size_t capacity); /* see forward.h; may be NULL */
 };
 
-/* Opens and locks the directory and prepares everything; on failure NULL and `err`, nothing stays behind. */
+/* Opens and locks the directory and prepares everything. On failure NULL and `err`: the process must end, the loop may hold handles. */
 struct node_uv *node_uv_create(const struct node_uv_config *config, struct error *err);
 /* Listens, loads the log (fsm.restore, then apply of what is committed later) and begins. After a failure the process must end. */
 enum status node_uv_start(struct node_uv *n, struct error *err);

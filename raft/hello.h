@@ -1,0 +1,55 @@
+/* What the one who dials says first, and what it is answered. Decides whether a connection may go on; the reason goes both ways, so that
+ * either log explains a cluster that does not come together. */
+#ifndef COORD_RAFT_HELLO_H
+#define COORD_RAFT_HELLO_H
+
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+#define HELLO_BYTES (36 + 2 * ADDRESS_MAX_BYTES)
+#define HELLO_ANSWER_BYTES 8
+#define HELLO_TIMEOUT_MS 2000 /* from the connection's begin to the end of this exchange */
+
+enum hello_kind { HELLO_RAFT, HELLO_MESSAGES, HELLO_KIND_COUNT };
+
+/* X(enumerator, text): the text is for the log of both sides. */
+#define HELLO_VERDICT_LIST(X)                                                                                          \
+    X(HELLO_ACCEPTED, "accepted")                                                                                      \
+    X(HELLO_MALFORMED, "not a hello of this protocol version")                                                         \
+    X(HELLO_OTHER_CLUSTER, "belongs to another cluster")                                                               \
+    X(HELLO_UNKNOWN_NODE, "no member of this cluster has that id")                                                     \
+    X(HELLO_OTHER_ADDRESS, "its address is not the one in the member list")                                            \
+    X(HELLO_NOT_ME, "it looks for another node at this address")                                                       \
+    X(HELLO_MYSELF, "it says that it is this node")                                                                    \
+    X(HELLO_FULL, "too many connections")
+
+#define HELLO_VERDICT_ENUM(name, text) name,
+enum hello_verdict { HELLO_VERDICT_LIST(HELLO_VERDICT_ENUM) HELLO_VERDICT_COUNT };
+#undef HELLO_VERDICT_ENUM
+
+const char *hello_verdict_text(enum hello_verdict verdict);
+
+struct hello {
+    enum hello_kind kind;
+    uint64_t cluster;
+    node_id from;
+    node_id to;
+    char from_address[ADDRESS_MAX_BYTES];
+    char to_address[ADDRESS_MAX_BYTES];
+};
+
+void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
+enum status hello_decode(const uint8_t in[HELLO_BYTES], struct hello *out);
+
+/* May `h` be accepted by `self` (its cluster, id and address in the to fields)? `member_address` is the member list's for h->from, NULL when
+ * it is no member. */
+enum hello_verdict hello_judge(const struct hello *h, uint64_t cluster, node_id self, const char *self_address,
+                               const char *member_address);
+
+void hello_answer_encode(enum hello_verdict verdict, uint8_t out[HELLO_ANSWER_BYTES]);
+enum status hello_answer_decode(const uint8_t in[HELLO_ANSWER_BYTES], enum hello_verdict *verdict);
+
+#endif

@@ -1,0 +1,279 @@
+/* Order of life: storage (lock), transport, uv raft_io, rnode, messages, forward; closed in reverse: forward answers what is open, messages and
+ * rnode close side by side (rnode's io closes the transport), then everything is freed. */
+#include "raft/node_uv.h"
+
+#include "base/check.h"
+#include "io/clock.h"
+#include "io/log.h"
+#include "raft/entry.h"
+#include "raft/messages.h"
+#include "raft/transport.h"
+
+#include <stdarg.h>
+
+#include <raft/uv.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_RETRY_MS 150
+
+struct node_uv {
+    struct node_uv_config config;
+    struct storage_uv storage;
+    struct transport *transport;
+    struct raft_io io;
+    struct rnode *rnode;
+    struct messages *messages;
+    struct forward *forward;
+    unsigned closing_parts;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+void node_uv_prepare_process(void)
+{
+    setenv("UV_THREADPOOL_SIZE", "8", 0);
+}
+
+static int64_t now_us(void *ctx)
+{
+    (void)ctx;
+    return clock_now_us();
+}
+
+static const char *member_address(void *ctx, node_id id)
+{
+    struct node_uv *n = ctx;
+    return n->rnode != NULL ? rnode_address(n->rnode, id) : NULL;
+}
+
+/* The members but for this node. */
+static size_t peers(void *ctx, struct rnode_member *out, size_t capacity)
+{
+    struct node_uv *n = ctx;
+    size_t count = rnode_members(n->rnode, out, capacity);
+    for (size_t i = 0; i < count; i++)
+        if (out[i].id == n->storage.identity.id) {
+            memmove(&out[i], &out[i + 1], (count - i - 1) * sizeof out[0]);
+            return count - 1;
+        }
+    return count;
+}
+
+static void free_stream(uv_handle_t *handle)
+{
+    raft_free(handle);
+}
+
+static void on_messages_stream(void *ctx, node_id from, uv_tcp_t *stream)
+{
+    struct node_uv *n = ctx;
+    if (n->messages != NULL)
+        messages_accept(n->messages, from, stream);
+    else
+        uv_close((uv_handle_t *)stream, free_stream); /* this node is closing */
+}
+
+static void on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length)
+{
+    struct node_uv *n = ctx;
+    if (type == MESSAGE_FORWARD_REQUEST || type == MESSAGE_FORWARD_ANSWER)
+        forward_receive(n->forward, from, type, bytes, length);
+    else if (type >= MESSAGE_APPLICATION && n->config.on_message != NULL)
+        n->config.on_message(n->config.ctx, from, type, bytes, length);
+}
+
+static void on_leadership(void *ctx, const struct rnode_leadership *now)
+{
+    struct node_uv *n = ctx;
+    log_event(LOG_LEVEL_INFO, "leadership", "role=%s term=%" PRIu64 " leader=%" PRIu64, rnode_role_word(now->role),
+              now->term, now->leader);
+    if (n->forward != NULL)
+        forward_leadership(n->forward, now);
+    n->config.on_leadership(n->config.ctx, now);
+}
+
+static void on_tick(void *ctx)
+{
+    struct node_uv *n = ctx;
+    if (n->forward != NULL)
+        forward_tick(n->forward);
+    if (n->config.on_tick != NULL)
+        n->config.on_tick(n->config.ctx);
+}
+
+static void on_fatal(void *ctx, const char *reason)
+{
+    struct node_uv *n = ctx;
+    char text[ERROR_TEXT_MAX + PATH_MAX];
+    snprintf(text, sizeof text, "%s (directory %s)", reason, n->storage.raft_dir);
+    n->config.fatal(n->config.ctx, text);
+}
+
+static enum status transport_make(struct node_uv *n, struct error *err)
+{
+    struct transport_config config = { .loop = n->config.loop,
+                                       .resolver = n->config.resolver,
+                                       .listen = n->config.listen,
+                                       .cluster = n->storage.identity.cluster,
+                                       .id = n->storage.identity.id,
+                                       .address = n->storage.identity.address,
+                                       .snapshot_bytes_max = entry_frame_bytes(n->config.fsm.snapshot_bytes_max),
+                                       .ctx = n,
+                                       .member_address = member_address,
+                                       .on_messages = on_messages_stream };
+    n->transport = transport_create(&config, err);
+    return n->transport != NULL ? STATUS_OK : err->status;
+}
+
+static enum status io_make(struct node_uv *n, struct error *err)
+{
+    int rv = raft_uv_init(&n->io, n->config.loop, n->storage.raft_dir, transport_raft(n->transport));
+    if (rv != 0)
+        return error_set(err, STATUS_FAILED, "%s: %s: %s", n->storage.raft_dir, raft_strerror(rv), n->io.errmsg);
+    raft_uv_set_auto_recovery(&n->io, false); /* it renames a damaged segment and forgets what was acknowledged */
+    raft_uv_set_connect_retry_delay(&n->io, CONNECT_RETRY_MS);
+#ifndef RAFT_VERSION_NUMBER
+    raft_uv_set_snapshot_compression(&n->io, false); /* a truncated compressed file spins for ever at start */
+#endif
+    return STATUS_OK;
+}
+
+static enum status rnode_make(struct node_uv *n, struct error *err)
+{
+    struct rnode_config config = { .io = &n->io,
+                                   .id = n->storage.identity.id,
+                                   .address = n->storage.identity.address,
+                                   .timing = n->config.timing,
+                                   .fsm = n->config.fsm,
+                                   .ctx = n,
+                                   .on_leadership = on_leadership,
+                                   .on_tick = on_tick,
+                                   .now_us = now_us,
+                                   .fatal = on_fatal };
+    n->rnode = rnode_create(&config, err);
+    return n->rnode != NULL ? STATUS_OK : err->status;
+}
+
+static enum status admit(void *ctx, node_id from, uint8_t *bytes, size_t *length, size_t capacity)
+{
+    struct node_uv *n = ctx;
+    return n->config.admit(n->config.ctx, from, bytes, length, capacity);
+}
+
+static enum status layers_make(struct node_uv *n, struct error *err)
+{
+    struct messages_config messages = {
+        .loop = n->config.loop, .transport = n->transport, .ctx = n, .members = peers, .receive = on_message
+    };
+    n->messages = messages_create(&messages);
+    if (n->messages == NULL)
+        return error_set(err, STATUS_FAILED, "out of memory");
+    struct forward_config forward = { .node = n->rnode,
+                                      .id = n->storage.identity.id,
+                                      .link = messages_link(n->messages),
+                                      .ctx = n,
+                                      .now_us = now_us,
+                                      .admit = n->config.admit != NULL ? admit : NULL };
+    n->forward = forward_create(&forward);
+    return n->forward != NULL ? STATUS_OK : error_set(err, STATUS_FAILED, "out of memory");
+}
+
+struct node_uv *node_uv_create(const struct node_uv_config *config, struct error *err)
+{
+    ASSERT(config->on_leadership != NULL && config->fatal != NULL);
+    struct node_uv *n = calloc(1, sizeof *n);
+    if (n == NULL) {
+        error_set(err, STATUS_FAILED, "out of memory");
+        return NULL;
+    }
+    n->config = *config;
+    if (storage_uv_open(&n->storage, config->data_dir, err) != STATUS_OK) {
+        free(n);
+        return NULL;
+    }
+    if (transport_make(n, err) != STATUS_OK) {
+        storage_uv_close(&n->storage);
+        free(n);
+        return NULL;
+    }
+    if (io_make(n, err) == STATUS_OK && rnode_make(n, err) == STATUS_OK && layers_make(n, err) == STATUS_OK)
+        return n;
+    /* Handles of libraft may be open on the loop; the process is about to end with `err`, so only the lock matters. */
+    storage_uv_close(&n->storage);
+    return NULL;
+}
+
+enum status node_uv_start(struct node_uv *n, struct error *err)
+{
+    if (transport_listen(n->transport, err) != STATUS_OK || rnode_start(n->rnode, err) != STATUS_OK)
+        return error_wrap(err, "node %" PRIu64, n->storage.identity.id);
+    messages_start(n->messages);
+    return STATUS_OK;
+}
+
+static void on_part_closed(void *ctx)
+{
+    struct node_uv *n = ctx;
+    if (--n->closing_parts > 0)
+        return;
+    storage_uv_close(&n->storage);
+    n->closed(n->closed_ctx);
+}
+
+static void on_rnode_closed(void *ctx)
+{
+    struct node_uv *n = ctx;
+    raft_uv_close(&n->io);
+    on_part_closed(n);
+}
+
+void node_uv_close(struct node_uv *n, void (*closed)(void *ctx), void *ctx)
+{
+    ASSERT(n->closing_parts == 0);
+    n->closed = closed;
+    n->closed_ctx = ctx;
+    n->closing_parts = 2;
+    forward_destroy(n->forward);
+    n->forward = NULL;
+    messages_close(n->messages, on_part_closed, n);
+    n->messages = NULL;
+    rnode_close(n->rnode, on_rnode_closed, n);
+}
+
+void node_uv_destroy(struct node_uv *n)
+{
+    if (n == NULL)
+        return;
+    rnode_destroy(n->rnode);
+    transport_destroy(n->transport);
+    free(n);
+}
+
+struct rnode *node_uv_rnode(struct node_uv *n)
+{
+    return n->rnode;
+}
+
+struct forward *node_uv_forward(struct node_uv *n)
+{
+    return n->forward;
+}
+
+const struct message_link *node_uv_link(struct node_uv *n)
+{
+    return messages_link(n->messages);
+}
+
+node_id node_uv_id(const struct node_uv *n)
+{
+    return n->storage.identity.id;
+}
+
+bool node_uv_connected(const struct node_uv *n, node_id to)
+{
+    return n->messages != NULL && messages_connected(n->messages, to);
+}
