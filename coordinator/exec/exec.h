@@ -46,8 +46,8 @@ void exec_on_state(struct exec *e);
 /* How many attempts are under way or not yet reported. */
 unsigned exec_busy(const struct exec *e);
 
-/* Cancels what is under way; nothing is submitted any more. `closed` (may be NULL) fires once, later: no submission's `done` may arrive
- * after it, so the owner ends its submissions first. */
+/* Cancels what is under way; nothing is submitted any more. `closed` (may be NULL) fires once, later, when every step has ended and every
+ * submission's `done` has come: the owner ends those of its forward after this call. */
 void exec_close(struct exec *e, void (*closed)(void *ctx), void *ctx);
 
 #endif

@@ -9,6 +9,7 @@
 #include "io/resolve.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -30,10 +31,11 @@ struct step_env {
     struct http_client *http;
     struct child_config child;
     node_id self;
-    void *ctx;
+    void *ctx;                                                   /* of the owner's callback */
     uint64_t (*last_primary_lsn)(void *ctx, service_id service); /* 0: not known */
     /* The applied state still shows this attempt assigned here, its operation promoted, and its site primary under its epoch. */
-    bool (*promotion_stands)(void *ctx, const struct step_attempt *a);
+    bool (*promotion_stands)(void *exec, const struct step_attempt *a);
+    void *exec;
 };
 
 /* One attempt. What it needs of the applied state is copied when it begins: the state moves on under it. */
@@ -49,6 +51,7 @@ struct step_attempt {
     site_id site;
     char site_name[NAME_MAX_BYTES];
     char node_name[NAME_MAX_BYTES];
+    bool enforced; /* service_enforced() */
     struct service_config config;
     const struct exec_local *local; /* NULL: this node's file names no server of the service */
     char saved_path[512];           /* where sever keeps the settings that it replaced */
@@ -66,16 +69,47 @@ struct step_attempt {
 struct step_method {
     /* Begins, or ends at once by step_end(). */
     void (*begin)(struct step_attempt *a);
-    /* Once, only before step_end(): the step ends soon, by step_end(); its result is not used. */
+    /* At most once, only before step_end(): the step ends soon, by step_end(). What it was about to report counts only if it is ok. */
     void (*cancel)(struct step_attempt *a);
 };
 
 struct step_table {
-    struct step_method methods[STEP_COUNT];
+    const struct step_method *methods[STEP_COUNT];
 };
 extern const struct step_table step_table_real;
 
 /* The step has ended: exactly once per attempt, from begin or later. The attempt is not touched by the step after it. */
 void step_end(struct step_attempt *a);
+
+/* What the step files have in common. */
+
+/* Sets the result's line. */
+void step_ok(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void step_failed(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, and that was all. */
+void step_end_ok(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void step_end_failed(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void step_waits(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of the attempt, until its deadline; at least 1. */
+uint32_t step_left_ms(const struct step_attempt *a);
+/* The service's server on this host, or the attempt has ended. */
+bool step_has_local(struct step_attempt *a);
+/* The attempt's site in the service's configuration, or NULL and the attempt has ended. */
+const struct site_config *step_site(struct step_attempt *a);
+/* Memory for the step, or a crash: a node without memory for one step is of no use, and its peers go on without it. */
+void *step_memory(size_t size_bytes);
+
+/* A look that failed is repeated after a pause, until the attempt's deadline. */
+struct step_pause {
+    uv_timer_t timer;
+    void (*then)(struct step_attempt *a);
+    struct step_attempt *a;
+};
+void step_pause_init(struct step_pause *p, struct step_attempt *a);
+void step_pause_begin(struct step_pause *p, uint32_t pause_ms, void (*then)(struct step_attempt *a));
+/* True when one was under way: `then` is not called. */
+bool step_pause_stop(struct step_pause *p);
+/* For the end: `then` is called when the timer is closed. */
+void step_pause_close(struct step_pause *p, void (*then)(struct step_attempt *a));
 
 #endif
