@@ -80,7 +80,7 @@ struct dns_reply {
     enum tsig_state tsig;
     struct dns_record records[DNS_WIRE_RECORDS_MAX]; /* of the answer section, those of the types above */
     size_t record_count;
-    bool records_cut; /* there were more */
+    bool records_cut; /* there were more, or of other types */
 };
 
 /* Without recursion. `key` NULL: unsigned. STATUS_INVALID: a name or the key's secret is malformed. */

@@ -18,14 +18,16 @@ static enum status first_line(const char *reference, char *out, size_t length, s
     return STATUS_OK;
 }
 
-static enum status from_file(const char *reference, const char *path, char *out, size_t capacity_bytes, struct error *err)
+static enum status from_file(const char *reference, const char *path, char *out, size_t capacity_bytes,
+                             struct error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     ssize_t got;
 
     if (fd < 0)
-        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_FAILED, "secret %s: %s", reference, strerror(errno));
+        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_FAILED, "secret %s: %s", reference,
+                         strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         (void)close(fd); /* read only: nothing can be lost */
         return error_set(err, STATUS_INVALID, "secret %s: not a regular file", reference);

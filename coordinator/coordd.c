@@ -1,0 +1,127 @@
+/* The coordinator of one node: options, configuration, then the daemon. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "config.h"
+#include "config_text.h"
+#include "daemon.h"
+#include "io/log.h"
+
+#define EXIT_USAGE 2
+#define DEFAULT_CONFIG "/etc/coord/node.yaml"
+
+static const char usage[] =
+    "usage: coordd run [-c FILE]         run this node in the foreground; logs go to stderr\n"
+    "       coordd bootstrap [-c FILE]   once, at each first member: create data_dir of a new cluster\n"
+    "       coordd config sample         print a commented node file\n"
+    "       coordd --version\n"
+    "FILE defaults to " DEFAULT_CONFIG "; coordctl config check FILE explains mistakes.\n";
+
+static int load(struct node_config *config, const char *path)
+{
+    char *mistakes = NULL;
+    struct error err = ERROR_NONE;
+    enum status status = config_load(config, path, &mistakes, &err);
+
+    if (status != STATUS_OK)
+        (void)fprintf(stderr, "%s%s\n", mistakes != NULL ? mistakes : "", err.text);
+    free(mistakes);
+    if (status == STATUS_OK && config->id == 0) {
+        (void)fprintf(stderr, "%s: node %s is not in its cluster list: add it, or correct `node`\n", path,
+                      config->node);
+        return EXIT_FAILURE;
+    }
+    return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int bootstrap(const struct node_config *config)
+{
+    struct rnode_member members[NODES_MAX];
+    struct error err = ERROR_NONE;
+
+    for (unsigned i = 0; i < config->cluster_count; i++) {
+        members[i] = (struct rnode_member){ .id = config->cluster[i].id, .voter = true };
+        (void)text_copy(members[i].address, sizeof members[i].address, config->cluster[i].address);
+    }
+    if (storage_uv_bootstrap(config->data_dir, members, config->cluster_count, config->id, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "coordd bootstrap: %s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    (void)printf("%s: node %s (id %" PRIu64 ") of a cluster of %" PRIu32 " is ready; now: coordd run\n",
+                 config->data_dir, config->node, config->id, config->cluster_count);
+    return EXIT_SUCCESS;
+}
+
+/* coord-supervise lies beside this program. */
+static bool supervise_beside(char *out, size_t capacity_bytes)
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *slash;
+
+    if (length <= 0)
+        return false;
+    self[length] = '\0';
+    slash = strrchr(self, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    return snprintf(out, capacity_bytes, "%s/coord-supervise", self) < (int)capacity_bytes && access(out, X_OK) == 0;
+}
+
+static int run(const struct node_config *config)
+{
+    char supervise[PATH_MAX + 32];
+
+    if (!supervise_beside(supervise, sizeof supervise)) {
+        (void)fprintf(stderr, "coordd: coord-supervise is not beside coordd: install both into one directory\n");
+        return EXIT_FAILURE;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_set_level(config->log_level);
+    return daemon_run(config, supervise);
+}
+
+int main(int argc, char **argv)
+{
+    static struct node_config config;
+    const char *path = DEFAULT_CONFIG;
+    const char *verb = argc > 1 ? argv[1] : "";
+    int option;
+
+    if (strcmp(verb, "--version") == 0) {
+        (void)puts("coordd " COORD_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(verb, "config") == 0 && argc == 3 && strcmp(argv[2], "sample") == 0) {
+        char *sample = config_text_sample(&config_schema);
+
+        (void)fputs(sample, stdout);
+        free(sample);
+        return EXIT_SUCCESS;
+    }
+    optind = 2;
+    while ((option = getopt(argc, argv, "c:")) != -1) {
+        if (option != 'c') {
+            (void)fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+        path = optarg;
+    }
+    if (optind != argc || (strcmp(verb, "run") != 0 && strcmp(verb, "bootstrap") != 0)) {
+        (void)fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    node_uv_prepare_process();
+    if (load(&config, path) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    return strcmp(verb, "bootstrap") == 0 ? bootstrap(&config) : run(&config);
+}

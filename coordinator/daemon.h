@@ -1,0 +1,105 @@
+/* One node: the rooms wired together on one loop. Knows them all and decides nothing: each decision is core's, each effect an adapter's.
+ *
+ *   daemon.c        life: create in order, close in reverse order
+ *   daemon_log.c    the log's side: apply, snapshot, restore; what the leader proposes; submissions
+ *   daemon_watch.c  what this node sees: opinions, sightings, beats to the leader
+ *   daemon_lease.c  the holder's effects on the local guards
+ */
+#ifndef COORD_DAEMON_H
+#define COORD_DAEMON_H
+
+#include "api/api.h"
+#include "config.h"
+#include "core/fsm.h"
+#include "core/leader.h"
+#include "exec/exec.h"
+#include "fencing/guard_client.h"
+#include "holder/holder.h"
+#include "probe/prober.h"
+#include "raft/node_uv.h"
+
+struct daemon;
+
+typedef void (*daemon_submitted)(void *ctx, enum status status, const struct outcome *outcome);
+
+/* A submission that could not even be sent; its `done` fires from the loop, never from inside submit. */
+struct daemon_unsent {
+    struct daemon_unsent *next;
+    enum status status;
+    daemon_submitted done;
+    void *ctx;
+};
+
+struct daemon_guard {            /* one local server's lease_guard */
+    struct guard_client *client; /* NULL: the node's file names no guard socket */
+};
+
+struct daemon {
+    struct node_config config;
+    uv_loop_t loop;
+    node_id self;
+    uint32_t beat_ms;
+
+    struct state *state;                  /* as applied now */
+    struct state *spare;                  /* a snapshot is decoded into it, then they are swapped */
+    struct command *applying, *proposing; /* scratch: a command is large */
+    uint8_t entry[ENTRY_MAX_BYTES];
+
+    struct node_uv *node, *closing_node;
+    struct leader leader;
+    int64_t leader_known_us; /* clock_now_us() when a leader was last known; -1: never in this life */
+    int64_t transferred_us;
+
+    struct holder holder;
+    struct daemon_guard guards[SERVICES_MAX]; /* by index into config.local */
+    struct resolver *resolver;
+    struct http_client *http;
+    struct prober *prober;
+    struct exec *exec;
+    struct api *api;
+
+    uv_async_t wake; /* the state changed, or something waits in `unsent` */
+    uv_timer_t tick; /* the leader's, and the holder's */
+    uv_timer_t beat;
+    uv_idle_t tick_idle;   /* keeps the poll from sleeping while a tick is due */
+    uv_check_t tick_check; /* a tick is acted on after the network was read */
+    bool tick_due;
+    uv_signal_t signals[2];
+    struct daemon_unsent *unsent;
+    bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
+    bool initialising;                       /* CLUSTER_INIT is on its way */
+    bool closing;
+    int handles_open;
+};
+
+/* Runs until SIGTERM or SIGINT; the process's exit code. */
+int daemon_run(const struct node_config *config, const char *supervise_path);
+
+/* daemon_log.c */
+struct rnode_fsm daemon_fsm(struct daemon *d);
+enum status daemon_admit(void *ctx, node_id from, uint8_t *bytes, size_t *length, size_t capacity);
+void daemon_on_leadership(void *ctx, const struct rnode_leadership *now);
+void daemon_submit(struct daemon *d, const struct command *c, unsigned deadline_ms, daemon_submitted done, void *ctx);
+void daemon_drive(struct daemon *d);       /* proposes what core/leader wants now */
+void daemon_leader_tick(struct daemon *d); /* after the network was read */
+void daemon_flush_unsent(struct daemon *d);
+
+/* daemon_watch.c */
+struct prober *daemon_prober_create(struct daemon *d);
+void daemon_report(struct daemon *d); /* submits each opinion that the applied state does not show yet */
+void daemon_beat(struct daemon *d);
+void daemon_on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length);
+uint64_t daemon_primary_lsn(void *ctx, service_id service);
+
+/* daemon_lease.c */
+void daemon_lease_init(struct daemon *d);
+void daemon_lease_follow(struct daemon *d); /* the configuration may have named or removed a service */
+void daemon_lease_tick(struct daemon *d);
+void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
+
+static inline const char *daemon_name(const struct daemon *d)
+{
+    return d->config.node;
+}
+
+#endif
