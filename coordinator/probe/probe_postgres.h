@@ -5,8 +5,9 @@
  * A read also tells role, position and the canary rows seen, for the gates and for the lag.
  *
  * A refusal by lease_guard, a standby's refusal to write, and a refusal of our own login or table are PROBE_NEUTRAL: the database is not
- * dead. While a query hangs, a new look waits for the same answer instead of opening one more connection; when the first look's deadline
- * ends the query, the others go on over a new connection. A connection found broken is renewed once within the look. */
+ * dead. While a query hangs, a new look on a kept connection waits for its turn instead of opening one more; when the first look's
+ * deadline ends the query, the others go on over a new connection. An answer is to a query sent after its look began. A connection
+ * found broken is renewed once within the look. */
 #ifndef COORD_PROBE_PROBE_POSTGRES_H
 #define COORD_PROBE_PROBE_POSTGRES_H
 
@@ -44,7 +45,7 @@ struct postgres_view {
     char sqlstate[6];  /* of the server's error, or "" */
 };
 
-/* `config` is copied. `method` is NULL only without memory. */
+/* `config` is copied. */
 struct probe probe_postgres_create(uv_loop_t *loop, const struct probe_postgres_config *config);
 
 /* The epoch that the next canary carries. */

@@ -4,3 +4,6 @@ target_link_libraries(coord_pg_fixture PUBLIC PkgConfig::PQ PkgConfig::UV)
 
 coord_test(test_postgres integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_postgres.c
            LINKS coord_postgres coord_pg_fixture)
+
+coord_test(test_probe_postgres integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_probe_postgres.c
+           LINKS coord_probe coord_pg_fixture)
