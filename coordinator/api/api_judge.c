@@ -1,0 +1,130 @@
+/* One line about a service for a person in a hurry, worst news first: what is moving or lost, then what would keep it from moving. */
+#include "api/api_internal.h"
+
+#include "base/text.h"
+#include "core/gates.h"
+#include "core/plan.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Gates that a failover would pass by itself when the time comes: they say nothing about readiness. */
+#define GATES_OF_THE_MOMENT ((1u << GATE_HOLD_DOWN) | (1u << GATE_OPERATION) | (1u << GATE_PARALLEL))
+
+static uint32_t standing_gates(const struct state *s, service_id service, site_id target, int64_t now_ms)
+{
+    return gates_check(s, service, target, OPERATION_FAILOVER, 0, now_ms) & ~GATES_OF_THE_MOMENT;
+}
+
+site_id api_likely_target(const struct state *s, service_id service, int64_t now_ms)
+{
+    const struct service *svc = &s->services[service];
+    site_id first = SITE_NONE;
+
+    for (unsigned i = 0; i < svc->config.site_count; i++) {
+        site_id site = svc->config.sites[i].site;
+        if (site == svc->primary)
+            continue;
+        if (standing_gates(s, service, site, now_ms) == 0)
+            return site;
+        if (first == SITE_NONE)
+            first = site;
+    }
+    return first;
+}
+
+static void judge_operation(const struct state *s, const struct operation *op, struct api_judgement *out)
+{
+    char waits_for[200] = "";
+
+    plan_waits_for(s, op, waits_for, sizeof waits_for);
+    out->health = API_CRITICAL;
+    text_set(out->summary, sizeof out->summary, "operation %" PRIu64 ": %s from %s to %s %s; waits for %s", op->id,
+             operation_kind_word(op->kind), state_site_name(s, op->from), state_site_name(s, op->to),
+             operation_state_word(op->state), waits_for[0] != '\0' ? waits_for : "its next step");
+    if (op->state == OPERATION_PROPOSED)
+        text_set(out->way_out, sizeof out->way_out, "coordctl approve %" PRIu64, op->id);
+    else
+        text_set(out->way_out, sizeof out->way_out, "coordctl report %" PRIu64, op->id);
+}
+
+/* The first gate that stands, in words. */
+static void gate_in_words(const struct state *s, service_id service, site_id target, int64_t now_ms, char *out,
+                          size_t capacity)
+{
+    uint32_t no = standing_gates(s, service, target, now_ms);
+
+    text_set(out, capacity, "no other site is configured");
+    for (int g = 0; target != SITE_NONE && g < GATE_COUNT; g++)
+        if (((no >> g) & 1u) != 0) {
+            gate_reason(s, service, target, (enum gate)g, now_ms, out, capacity);
+            return;
+        }
+}
+
+static void judge_primary(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out)
+{
+    const struct service *svc = &s->services[service];
+    const struct site_view *view = &svc->views[svc->primary];
+    const char *primary = state_site_name(s, svc->primary);
+    site_id target = api_likely_target(s, service, now_ms);
+    char why[GATE_TEXT_MAX_BYTES];
+
+    gate_in_words(s, service, target, now_ms, why, sizeof why);
+    out->health = API_CRITICAL;
+    text_set(out->way_out, sizeof out->way_out, "coordctl why %s", svc->config.name);
+    if (view->verdict == VERDICT_DOWN || view->verdict == VERDICT_FAILED || view->verdict == VERDICT_GRAY) {
+        if (target != SITE_NONE && standing_gates(s, service, target, now_ms) == 0)
+            text_set(out->summary, sizeof out->summary, "primary %s is %s; a failover to %s is about to start", primary,
+                     verdict_word(view->verdict), state_site_name(s, target));
+        else
+            text_set(out->summary, sizeof out->summary, "primary %s is %s and nothing is moved: %s", primary,
+                     verdict_word(view->verdict), why);
+        if (target != SITE_NONE)
+            text_set(out->way_out, sizeof out->way_out, "coordctl promote %s -s %s", state_site_name(s, target),
+                     svc->config.name);
+    } else if (!lease_live(&svc->lease)) {
+        text_set(out->summary, sizeof out->summary,
+                 "the lease of %s (epoch %" PRIu64 ") is %s: nothing is written until it is granted again", primary,
+                 svc->lease.epoch, lease_state_word(svc->lease.state));
+    } else {
+        out->health = API_WARNING;
+        if (service_enforced(svc) && !svc->lease.enforcement.enforcing)
+            text_set(out->summary, sizeof out->summary,
+                     "primary %s does not enforce its lease: if the site is lost, its end cannot be proven", primary);
+        else if (target == SITE_NONE || standing_gates(s, service, target, now_ms) != 0)
+            text_set(out->summary, sizeof out->summary, "primary %s; no automatic failover is possible: %s", primary,
+                     why);
+        else {
+            out->health = API_OK;
+            out->way_out[0] = '\0';
+            text_set(out->summary, sizeof out->summary, "primary %s, epoch %" PRIu64 "; %s is ready%s", primary,
+                     svc->lease.epoch, state_site_name(s, target),
+                     svc->config.mode == MODE_PROPOSE ? " (mode propose: a failover waits for approval)" : "");
+        }
+    }
+}
+
+void api_judge(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out)
+{
+    const struct service *svc = &s->services[service];
+
+    memset(out, 0, sizeof *out);
+    if (operation_active(&svc->operation)) {
+        judge_operation(s, &svc->operation, out);
+        return;
+    }
+    if (svc->primary == SITE_NONE) {
+        out->health = API_WARNING;
+        text_set(out->summary, sizeof out->summary,
+                 "no site was granted the lease yet; %s asks for it when its coordinator and PostgreSQL run",
+                 state_site_name(s, svc->config.primary));
+        text_set(out->way_out, sizeof out->way_out, "coordctl why %s", svc->config.name);
+        return;
+    }
+    judge_primary(s, service, now_ms, out);
+    if (out->health == API_WARNING && !svc->armed)
+        text_set(out->way_out, sizeof out->way_out, "coordctl arm %s", svc->config.name);
+    else if (out->health == API_WARNING && svc->paused)
+        text_set(out->way_out, sizeof out->way_out, "coordctl resume %s", svc->config.name);
+}

@@ -1,0 +1,100 @@
+/* Prometheus text: what an alert needs, in plain gauges. Names are restricted (config_value_is_name), so labels need no escaping. */
+#include "api/api_internal.h"
+
+#include "base/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    (void)fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void services(FILE *out, const struct state *s, const char *name, const char *help,
+                     int64_t (*value)(const struct service *svc))
+{
+    head(out, name, "gauge", help);
+    for (unsigned i = 0; i < SERVICES_MAX; i++)
+        if (s->services[i].present)
+            (void)fprintf(out, "%s{service=\"%s\"} %" PRId64 "\n", name, s->services[i].config.name,
+                          value(&s->services[i]));
+}
+
+static int64_t epoch(const struct service *svc)
+{
+    return (int64_t)svc->lease.epoch;
+}
+static int64_t live(const struct service *svc)
+{
+    return lease_live(&svc->lease) ? 1 : 0;
+}
+static int64_t enforcing(const struct service *svc)
+{
+    return svc->lease.enforcement.enforcing ? 1 : 0;
+}
+static int64_t armed(const struct service *svc)
+{
+    return svc->armed && !svc->paused ? 1 : 0;
+}
+static int64_t active(const struct service *svc)
+{
+    return operation_active(&svc->operation) ? 1 : 0;
+}
+static int64_t gates(const struct service *svc)
+{
+    return svc->gates_noted != 0 ? 1 : 0;
+}
+
+static void sites(FILE *out, const struct state *s)
+{
+    head(out, "coord_site_primary", "gauge", "1 at the site that has the right to be primary.");
+    for (unsigned i = 0; i < SERVICES_MAX; i++)
+        for (unsigned j = 0; s->services[i].present && j < s->services[i].config.site_count; j++)
+            (void)fprintf(out, "coord_site_primary{service=\"%s\",site=\"%s\"} %d\n", s->services[i].config.name,
+                          state_site_name(s, s->services[i].config.sites[j].site),
+                          s->services[i].primary == s->services[i].config.sites[j].site);
+    head(out, "coord_site_verdict", "gauge", "1 for the verdict that the cluster has of a site.");
+    for (unsigned i = 0; i < SERVICES_MAX; i++)
+        for (unsigned j = 0; s->services[i].present && j < s->services[i].config.site_count; j++)
+            (void)fprintf(out, "coord_site_verdict{service=\"%s\",site=\"%s\",verdict=\"%s\"} 1\n",
+                          s->services[i].config.name, state_site_name(s, s->services[i].config.sites[j].site),
+                          verdict_word(s->services[i].views[s->services[i].config.sites[j].site].verdict));
+}
+
+char *api_metrics(const struct api *api)
+{
+    const struct state *s = api_state(api);
+    struct api_node node;
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+
+    ASSERT(out != NULL);
+    api->hooks.node(api->hooks.ctx, &node);
+    head(out, "coord_leader_known", "gauge", "1 while this node knows a leader: without one nothing can be decided.");
+    (void)fprintf(out, "coord_leader_known %d\n", node.leader != 0);
+    head(out, "coord_leads", "gauge", "1 at the leader.");
+    (void)fprintf(out, "coord_leads %d\n", node.leader != 0 && node.leader == node.id);
+    head(out, "coord_term", "counter", "Raft's term: each election raises it.");
+    (void)fprintf(out, "coord_term %" PRIu64 "\n", node.term);
+    head(out, "coord_applied_index", "counter", "The last entry that this node has applied.");
+    (void)fprintf(out, "coord_applied_index %" PRIu64 "\n", s->applied_index);
+    head(out, "coord_config_version", "gauge", "The applied version of the services file.");
+    (void)fprintf(out, "coord_config_version %" PRIu64 "\n", s->config_version);
+    head(out, "coord_operations_ended", "counter", "Failovers and promotions that ended, however they ended.");
+    (void)fprintf(out, "coord_operations_ended %" PRIu32 "\n", s->incident_count);
+    head(out, "coord_node_heard", "gauge", "1 for a node that the leader hears.");
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (s->members[i].id != 0)
+            (void)fprintf(out, "coord_node_heard{node=\"%s\"} %d\n", s->members[i].name, s->members[i].heard);
+    services(out, s, "coord_service_epoch", "Rises with each grant of the right to be primary.", epoch);
+    services(out, s, "coord_lease_live", "1 while the primary's lease can be extended.", live);
+    services(out, s, "coord_lease_enforcing", "1 while the primary's server itself enforces the lease.", enforcing);
+    services(out, s, "coord_service_armed", "1 while an automatic failover may start.", armed);
+    services(out, s, "coord_operation_active", "1 while a failover or promotion is under way.", active);
+    services(out, s, "coord_gate_stands", "1 while a failover is wanted and a gate says no.", gates);
+    sites(out, s);
+    ASSERT(fclose(out) == 0);
+    return text;
+}
