@@ -148,7 +148,7 @@ static void kinds_text(uint8_t kinds, char *out, size_t capacity)
 {
     out[0] = '\0';
     for (unsigned k = 0; k < EVIDENCE_KIND_COUNT; k++)
-        if (((kinds >> k) & 1u) != 0)
+        if ((((unsigned)kinds >> k) & 1u) != 0)
             text_add(out, capacity, "%s%s", out[0] != '\0' ? "," : "", evidence_kind_word((enum evidence_kind)k));
 }
 
