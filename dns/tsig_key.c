@@ -1,0 +1,106 @@
+#include "dns/tsig_key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+
+/* An open file that belongs to its owner alone. */
+static enum status key_open(const char *path, int *out, struct error *err)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return error_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_FAILED, "TSIG key %.250s: %s", path,
+                         strerror(errno));
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        (void)close(fd);
+        return error_set(err, STATUS_INVALID, "TSIG key %.250s is not a regular file", path);
+    }
+    if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        (void)close(fd);
+        return error_set(err, STATUS_REFUSED,
+                         "TSIG key %.250s has mode %04o, others can read it: chmod 0600 it, and change the key", path,
+                         (unsigned)(info.st_mode & 07777));
+    }
+    *out = fd;
+    return STATUS_OK;
+}
+
+/* The one line that is neither empty nor a comment; NULL for none or more than one. Cuts `text` up. */
+static char *key_line(char *text)
+{
+    char *found = NULL, *rest = NULL;
+
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        size_t length;
+        line += strspn(line, " \t\r");
+        if (*line == '\0' || *line == '#')
+            continue;
+        if (found != NULL)
+            return NULL;
+        for (length = strlen(line); length > 0 && strchr(" \t\r", line[length - 1]) != NULL;)
+            line[--length] = '\0';
+        found = line;
+    }
+    return found;
+}
+
+static enum status key_parse(char *text, struct tsig_key *out)
+{
+    char *line = key_line(text), *rest = NULL;
+    const char *algorithm, *name, *secret;
+
+    if (line == NULL)
+        return STATUS_INVALID;
+    algorithm = strtok_r(line, ":", &rest);
+    name = strtok_r(NULL, ":", &rest);
+    secret = strtok_r(NULL, ":", &rest);
+    if (algorithm == NULL || name == NULL || secret == NULL || strtok_r(NULL, ":", &rest) != NULL)
+        return STATUS_INVALID;
+    if (strcasecmp(algorithm, "hmac-sha256") != 0 || !text_copy(out->algorithm, sizeof out->algorithm, "hmac-sha256") ||
+        !text_copy(out->name, sizeof out->name, name) || !text_copy(out->secret, sizeof out->secret, secret))
+        return STATUS_INVALID;
+    return STATUS_OK;
+}
+
+enum status tsig_key_read(const char *path, struct tsig_key *out, struct error *err)
+{
+    char text[TSIG_KEY_FILE_MAX];
+    struct dns_message probe;
+    enum status status;
+    ssize_t n;
+    int fd;
+
+    if (strncmp(path, "file:", 5) == 0)
+        path += 5;
+    if (key_open(path, &fd, err) != STATUS_OK)
+        return err != NULL ? err->status : STATUS_FAILED;
+    n = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    if (n < 0 || n == (ssize_t)sizeof text - 1)
+        return error_set(err, STATUS_INVALID, "TSIG key %.250s cannot be read or is longer than a key", path);
+    text[n] = '\0';
+    memset(out, 0, sizeof *out);
+    status = key_parse(text, out);
+    explicit_bzero(text, sizeof text);
+    /* Signing something shows whether the secret is base64. */
+    if (status == STATUS_OK)
+        status = dns_wire_query(&probe, "key.test", DNS_TYPE_A, out, NULL);
+    if (status != STATUS_OK) {
+        tsig_key_wipe(out);
+        return error_set(err, STATUS_INVALID, "TSIG key %.250s: expected one line hmac-sha256:NAME:BASE64SECRET", path);
+    }
+    return STATUS_OK;
+}
+
+void tsig_key_wipe(struct tsig_key *key)
+{
+    explicit_bzero(key, sizeof *key);
+}
