@@ -169,7 +169,7 @@ static void learn_term(struct io_guard *g, const struct raft_message *m)
 static void on_recv(struct raft_io *inner, struct raft_message *m)
 {
     struct io_guard *g = guard_behind(inner);
-    if (g->dead) {
+    if (g->dead || g->closing) {
         drop_message(m);
         return;
     }

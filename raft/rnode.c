@@ -40,40 +40,26 @@ static struct rnode_leadership leadership_now(struct rnode *node)
     return now;
 }
 
-struct barrier {
-    struct raft_barrier request;
-    struct rnode *node;
-    uint64_t term;
-};
-
-static void on_barrier(struct raft_barrier *request, int status)
+static void on_barrier_released(struct raft_barrier *request, int status)
 {
-    struct barrier *b = request->data;
-    struct rnode *node = b->node;
-    if (node->barrier_sent_term == b->term)
-        node->barrier_sent_term = 0;
-    if (status ==
-        0) /* committed and everything before it applied; at_rest publishes it if the term still is this one */
-        node->barrier_committed_term = b->term;
-    free(b);
+    (void)status; /* at_rest has seen it applied, or this node does not lead that term any more */
+    free(request);
 }
 
 /* An entry of the new term at once: without one, libraft 0.15 commits old entries by counting, which loses them, and in any version
  * nobody knows yet what of the log is committed. Refused while a transfer runs or disks are full; the next tick tries again. */
 static void barrier_begin(struct rnode *node)
 {
-    struct barrier *b = calloc(1, sizeof *b);
-    if (b == NULL)
+    struct raft_barrier *request = calloc(1, sizeof *request);
+    if (request == NULL)
         return;
-    b->node = node;
-    b->term = node->raft.current_term;
-    b->request.data = b;
-    node->barrier_sent_term = b->term;
-    int rv = raft_barrier(&node->raft, &b->request, on_barrier);
-    if (rv == 0)
+    int rv = raft_barrier(&node->raft, request, on_barrier_released);
+    if (rv == 0) {
+        node->barrier_sent_term = node->raft.current_term;
+        node->barrier_index = request->index;
         return;
-    node->barrier_sent_term = 0;
-    free(b);
+    }
+    free(request);
     if (rv != RAFT_NOTLEADER && rv != RAFT_LEADERSHIPLOST && rv != RAFT_NOSPACE)
         io_guard_fail(&node->guard, "the first entry of term %llu failed: %s: %s", node->raft.current_term,
                       raft_strerror(rv), raft_errmsg(&node->raft));
@@ -96,9 +82,12 @@ static void at_rest(void *ctx)
     struct rnode *node = ctx;
     if (!node->started || node->closing)
         return;
-    if (raft_leads(node) && node->barrier_committed_term != node->raft.current_term &&
-        node->barrier_sent_term != node->raft.current_term)
+    uint64_t term = node->raft.current_term;
+    if (raft_leads(node) && node->barrier_sent_term != term)
         barrier_begin(node);
+    /* Whoever leads a term wrote all entries of that term itself, so what stands at that index is this barrier. */
+    if (raft_leads(node) && node->barrier_sent_term == term && raft_last_applied(&node->raft) >= node->barrier_index)
+        node->barrier_committed_term = term;
     if (!node->guard.dead)
         publish(node);
     if (!node->guard.dead && !node->closing)

@@ -41,6 +41,7 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **
     if (p != NULL) {
         p->applied = true;
         p->outcome_bytes = used;
+        rnode_proposal_decide(p);
     }
     return 0;
 }

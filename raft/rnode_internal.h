@@ -7,19 +7,17 @@
 
 #define RNODE_TRANSFERS_KEPT 16 /* requests are reused only after so many others: libraft may look at an old one */
 
-enum proposal_state { PROPOSAL_FREE, PROPOSAL_WAITING, PROPOSAL_DONE };
-
 struct proposal {
-    struct raft_apply request; /* stays ours until its callback */
+    struct raft_apply request; /* libraft's while `held` */
     struct rnode *node;
-    enum proposal_state state;
-    enum status status;
+    bool held; /* its callback has not come; on libuv's io it comes some time after the entry was applied */
+    bool due;  /* `done` has not been called */
     bool applied;
     uint64_t index;
     uint64_t term;
     rnode_propose_cb done;
     void *ctx;
-    struct proposal *next; /* in the queue of those whose `done` is due */
+    struct proposal *next; /* in the queue of those that are decided and whose `done` is due */
     size_t outcome_bytes;
     uint8_t outcome[OUTCOME_MAX_BYTES];
 };
@@ -31,12 +29,13 @@ struct rnode {
     struct io_guard guard;
 
     struct rnode_leadership published;
-    uint64_t barrier_sent_term;      /* submitted and not answered; 0 none */
+    uint64_t barrier_sent_term;      /* the last term in which it was submitted */
+    uint64_t barrier_index;          /* where it stands */
     uint64_t barrier_committed_term; /* the last term in which it was committed here */
 
     struct proposal proposals[RNODE_INFLIGHT_MAX];
-    unsigned proposals_waiting;
-    struct proposal *due_first, *due_last;
+    unsigned proposals_undecided;
+    struct proposal *decided_first, *decided_last;
 
     struct raft_transfer transfers[RNODE_TRANSFERS_KEPT];
     unsigned transfer_next;
@@ -61,7 +60,9 @@ void rnode_fsm_init(struct rnode *node);
 /* rnode_propose.c */
 /* The proposal of this node that became this entry, or NULL. */
 struct proposal *rnode_proposal_find(struct rnode *node, uint64_t index, uint64_t term);
-/* Calls every `done` that is due. libraft is at rest. */
+/* It has been applied, or (not applied) its fate is out of this node's sight. */
+void rnode_proposal_decide(struct proposal *p);
+/* Calls `done` for all that are decided. libraft is at rest. */
 void rnode_proposals_finish(struct rnode *node);
 
 #endif

@@ -1,8 +1,9 @@
 /* From bytes to an entry and from the entry's application to `done`.
  *
  * Happy path: the frame names the index and the term at which it is about to stand; raft_apply puts it there; on_apply (rnode_fsm.c) finds the
- * proposal by both and leaves the outcome in it; libraft calls on_applied; when libraft is at rest `done` is called.
- * Failure: leadership lost (or the node closed) before that: UNKNOWN, because a later leader may still commit the entry. */
+ * proposal by both, leaves the outcome in it and decides it; when libraft is at rest `done` is called. libraft's own callback, which libuv's io
+ * fires a turn of the loop later, only gives the request's memory back.
+ * Failure: leadership lost (or the node closed) before that: libraft's callback says so, UNKNOWN, because a later leader may still commit the entry. */
 #include "raft/rnode_internal.h"
 
 #include "base/check.h"
@@ -15,52 +16,60 @@ _Static_assert(RNODE_PAYLOAD_MAX_BYTES + ENTRY_HEADER_BYTES + 8 <= ENTRY_MAX_BYT
 
 struct proposal *rnode_proposal_find(struct rnode *node, uint64_t index, uint64_t term)
 {
-    if (node->proposals_waiting == 0)
+    if (node->proposals_undecided == 0)
         return NULL;
     for (size_t i = 0; i < RNODE_INFLIGHT_MAX; i++) {
         struct proposal *p = &node->proposals[i];
-        if (p->state == PROPOSAL_WAITING && p->index == index && p->term == term)
+        if (p->held && p->due && !p->applied && p->index == index && p->term == term)
             return p;
     }
     return NULL;
 }
 
-static void on_applied(struct raft_apply *request, int status, void *result)
+void rnode_proposal_decide(struct proposal *p)
+{
+    struct rnode *node = p->node;
+    node->proposals_undecided--;
+    p->next = NULL;
+    if (node->decided_last != NULL)
+        node->decided_last->next = p;
+    else
+        node->decided_first = p;
+    node->decided_last = p;
+}
+
+static void on_released(struct raft_apply *request, int status, void *result)
 {
     struct proposal *p = request->data;
     struct rnode *node = p->node;
     (void)result;
-    ASSERT(p->state == PROPOSAL_WAITING);
-    if (status == 0 && !p->applied && !node->guard.dead)
+    ASSERT(p->held);
+    if (status == 0 && !p->applied)
         io_guard_fail(&node->guard, "entry %" PRIu64 " was answered without having been applied", p->index);
-    p->state = PROPOSAL_DONE;
-    p->status = p->applied && status == 0 ? STATUS_OK : STATUS_UNKNOWN;
-    p->next = NULL;
-    if (node->due_last != NULL)
-        node->due_last->next = p;
-    else
-        node->due_first = p;
-    node->due_last = p;
+    if (!p->applied)
+        rnode_proposal_decide(p);
+    p->held = false;
 }
 
 void rnode_proposals_finish(struct rnode *node)
 {
-    while (node->due_first != NULL) {
-        struct proposal *p = node->due_first;
-        node->due_first = p->next;
-        if (node->due_first == NULL)
-            node->due_last = NULL;
-        bool known = p->status == STATUS_OK;
-        p->done(p->ctx, p->status, p->index, known ? p->outcome : NULL, known ? p->outcome_bytes : 0);
-        p->state = PROPOSAL_FREE;
-        node->proposals_waiting--;
+    while (node->decided_first != NULL) {
+        struct proposal *p = node->decided_first;
+        node->decided_first = p->next;
+        if (node->decided_first == NULL)
+            node->decided_last = NULL;
+        if (p->applied)
+            p->done(p->ctx, STATUS_OK, p->index, p->outcome, p->outcome_bytes);
+        else
+            p->done(p->ctx, STATUS_UNKNOWN, p->index, NULL, 0);
+        p->due = false;
     }
 }
 
 static struct proposal *proposal_take(struct rnode *node)
 {
     for (size_t i = 0; i < RNODE_INFLIGHT_MAX; i++)
-        if (node->proposals[i].state == PROPOSAL_FREE)
+        if (!node->proposals[i].held && !node->proposals[i].due)
             return &node->proposals[i];
     return NULL;
 }
@@ -70,26 +79,25 @@ static enum status submit(struct rnode *node, struct proposal *p, struct raft_bu
     memset(&p->request, 0, sizeof p->request);
     p->request.data = p;
     p->applied = false;
-    p->state = PROPOSAL_WAITING; /* before the call, so that not even an immediate apply would miss it */
-    node->proposals_waiting++;
-    int rv = raft_apply(&node->raft, &p->request, frame, 1, on_applied);
-    if (rv != 0 && !node->guard.dead) {
-        p->state = PROPOSAL_FREE;
-        node->proposals_waiting--;
-        if (rv == RAFT_NOTLEADER || rv == RAFT_LEADERSHIPLOST || rv == RAFT_NOSPACE) {
-            raft_free(frame->base);
-            return rv == RAFT_NOSPACE ? STATUS_FULL : STATUS_NO_LEADER;
-        }
-        /* libraft may have freed the frame and may have kept the entry. */
-        io_guard_fail(&node->guard, "proposing an entry failed: %s: %s", raft_strerror(rv), raft_errmsg(&node->raft));
-        return STATUS_NO_LEADER;
-    }
-    if (rv != 0) { /* the guard died in it: whoever still runs learns the outcome as unknown */
-        on_applied(&p->request, rv, NULL);
+    p->held = p->due = true; /* before the call, so that not even an immediate apply would miss it */
+    node->proposals_undecided++;
+    int rv = raft_apply(&node->raft, &p->request, frame, 1, on_released);
+    if (rv == 0) {
+        if (p->request.index != p->index)
+            io_guard_fail(&node->guard, "an entry meant for index %" PRIu64 " was put at %llu", p->index,
+                          p->request.index);
         return STATUS_OK;
     }
-    if (p->request.index != p->index)
-        io_guard_fail(&node->guard, "an entry meant for index %" PRIu64 " was put at %llu", p->index, p->request.index);
+    p->held = false;
+    if (rv == RAFT_NOTLEADER || rv == RAFT_LEADERSHIPLOST || rv == RAFT_NOSPACE) {
+        p->due = false;
+        node->proposals_undecided--;
+        raft_free(frame->base);
+        return rv == RAFT_NOSPACE ? STATUS_FULL : STATUS_NO_LEADER;
+    }
+    /* libraft may have freed the frame and may have kept the entry: nothing is certain any more. */
+    rnode_proposal_decide(p);
+    io_guard_fail(&node->guard, "proposing an entry failed: %s: %s", raft_strerror(rv), raft_errmsg(&node->raft));
     return STATUS_OK;
 }
 

@@ -170,7 +170,9 @@ static enum status feed_head(struct wire_check *c, const uint8_t **bytes, size_t
     status = wire_bytes_add(&c->head, *bytes, n, err);
     *bytes += n;
     *length -= n;
-    if (status != STATUS_OK || c->head.used < wanted || wanted == PREAMBLE_BYTES)
+    if (status == STATUS_OK && wanted == PREAMBLE_BYTES)
+        return head_wanted(c, &wanted, err); /* a bad length is told as soon as it is there */
+    if (status != STATUS_OK || c->head.used < wanted)
         return status;
     status = check_header(c, err);
     if (status == STATUS_OK)
