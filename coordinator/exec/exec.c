@@ -282,7 +282,7 @@ static void attempt_fill(struct exec *e, struct step_attempt *a, const struct st
         memcpy(a->instances, svc->lease.instances, sizeof a->instances);
     }
     a->t0_us = clock_now_us();
-    a->deadline_ms = plan_step_of(run->step)->deadline_ms;
+    a->deadline_ms = e->steps->deadline_ms != 0 ? e->steps->deadline_ms : plan_step_of(run->step)->deadline_ms;
 }
 
 static void attempt_begin(struct exec *e, const struct state *s, service_id service, uint8_t index)

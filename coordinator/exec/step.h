@@ -75,6 +75,7 @@ struct step_method {
 
 struct step_table {
     const struct step_method *methods[STEP_COUNT];
+    uint32_t deadline_ms; /* of each attempt; 0: the plan's */
 };
 extern const struct step_table step_table_real;
 
