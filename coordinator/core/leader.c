@@ -357,9 +357,28 @@ static bool hand_out(struct leader *l, const struct state *s, int64_t wall_ms, s
     return true;
 }
 
+/* Present services, critical tier first: when only one may be moved at a time, that is the order. */
+static unsigned by_tier(const struct state *s, service_id *order)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < SERVICES_MAX; i++) {
+        unsigned at;
+
+        if (!s->services[i].present)
+            continue;
+        for (at = count++; at > 0 && s->services[order[at - 1]].config.tier > s->services[i].config.tier; at--)
+            order[at] = order[at - 1];
+        order[at] = (service_id)i;
+    }
+    return count;
+}
+
 bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot)
 {
     int64_t now_ms = wall_ms > s->now_ms ? wall_ms : s->now_ms; /* as the entry will see it */
+    service_id order[SERVICES_MAX];
+    unsigned count;
 
     if (!l->leading || s->cluster_id == 0)
         return false;
@@ -367,10 +386,11 @@ bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struc
         *slot = LEADER_SLOT_CLUSTER;
         return hand_out(l, s, wall_ms, out, *slot);
     }
-    for (unsigned i = 0; i < SERVICES_MAX; i++) {
-        if (!s->services[i].present || l->busy[i] || !next_for_service(l, s, (service_id)i, now_ms, out))
+    count = by_tier(s, order);
+    for (unsigned i = 0; i < count; i++) {
+        if (l->busy[order[i]] || !next_for_service(l, s, order[i], now_ms, out))
             continue;
-        *slot = i;
+        *slot = order[i];
         return hand_out(l, s, wall_ms, out, *slot);
     }
     return false;
