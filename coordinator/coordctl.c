@@ -1,0 +1,393 @@
+/* coordctl: the operator's hand. Takes the command line apart and calls one command of ctl/; `config check` and `config sample` need no
+ * node and use the same readers as coordd. */
+#include "base/check.h"
+#include "base/text.h"
+#include "config.h"
+#include "config_text.h"
+#include "ctl/ctl.h"
+#include "io/yaml_value.h"
+#include "services_yaml.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int config_command(const struct ctl *ctl);
+
+struct command_entry {
+    const char *name;
+    int (*run)(const struct ctl *ctl);
+    const char *usage, *help;
+};
+
+static int run_arm(const struct ctl *ctl)
+{
+    return ctl_service_action(ctl, "arm");
+}
+static int run_disarm(const struct ctl *ctl)
+{
+    return ctl_service_action(ctl, "disarm");
+}
+static int run_pause(const struct ctl *ctl)
+{
+    return ctl_service_action(ctl, "pause");
+}
+static int run_resume(const struct ctl *ctl)
+{
+    return ctl_service_action(ctl, "resume");
+}
+static int run_abort(const struct ctl *ctl)
+{
+    return ctl_operation_action(ctl, "abort");
+}
+static int run_approve(const struct ctl *ctl)
+{
+    return ctl_operation_action(ctl, "approve");
+}
+static int run_skip(const struct ctl *ctl)
+{
+    return ctl_operation_action(ctl, "skip");
+}
+static int run_help(const struct ctl *ctl);
+
+static int run_version(const struct ctl *ctl)
+{
+    (void)fprintf(ctl->out, ctl->json ? "{\"version\":\"%s\"}\n" : "coordctl %s\n", COORD_VERSION);
+    return CTL_OK;
+}
+
+static const struct command_entry commands[] = {
+    { "status", ctl_status, "[SERVICE] [--watch]", "what is where, how it is doing, what it waits for" },
+    { "why", ctl_why, "SERVICE", "each decision and each non-decision, with its reason" },
+    { "promote", ctl_promote,
+      "SITE -s SERVICE [--force=GATE,... --reason TEXT --confirm SERVICE] [--dry-run] [--no-wait]",
+      "make a site the primary; the old one is fenced first" },
+    { "apply", ctl_apply, "-f FILE [--base VERSION]", "replace the services file" },
+    { "diff", ctl_diff, "-f FILE", "what apply would change" },
+    { "config", config_command, "[show] | check FILE... | sample node|services",
+      "the applied file; check files; a file to start from" },
+    { "events", ctl_events, "[SERVICE] [-f] [--since NUMBER]", "what happened; -f follows" },
+    { "incidents", ctl_incidents, "[SERVICE]", "failovers and promotions" },
+    { "report", ctl_report, "ID [--mermaid]", "one of them, whole" },
+    { "arm", run_arm, "SERVICE", "automatic failover may start; the lease is enforced" },
+    { "disarm", run_disarm, "SERVICE", "nothing starts by itself; the lease is not enforced" },
+    { "pause", run_pause, "SERVICE [--reason TEXT]", "maintenance: nothing starts" },
+    { "resume", run_resume, "SERVICE", "end of maintenance" },
+    { "approve", run_approve, "ID [--fenced --reason TEXT --confirm SERVICE]",
+      "let a proposed operation start; --fenced: the old primary is off, I vouch" },
+    { "abort", run_abort, "ID [--reason TEXT]", "undo and end an operation, before its point of no return" },
+    { "skip", run_skip, "ID STEP --reason TEXT", "go on without a step (never a safety step)" },
+    { "version", run_version, "", "" },
+    { "help", run_help, "", "this text" },
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static int run_help(const struct ctl *ctl)
+{
+    (void)fprintf(ctl->out, "coordctl [-S SOCKET] [--json] [--timeout DURATION] COMMAND\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        (void)fprintf(ctl->out, "  %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
+    (void)fprintf(ctl->out,
+                  "\n-S, --socket PATH  of the node's `socket:`; else $COORD_SOCKET, else " CTL_SOCKET_DEFAULT "\n"
+                  "--json             the answer as one JSON object\n"
+                  "--timeout 30s      how long to wait for an answer (promote: for its end)\n\n"
+                  "exit codes: 0 ok, 1 refused or failed, 2 usage, 3 no quorum or unreachable, 4 timed out\n");
+    return CTL_OK;
+}
+
+/* ---- config check and sample ---- */
+
+/* Sites of the node files among the arguments: with them a services file is checked against the cluster it is meant for. */
+struct known_cluster {
+    bool known;
+    struct services_offline sites;
+    struct raft_timing raft;
+};
+
+static site_id known_site(void *ctx, const char *name)
+{
+    struct known_cluster *cluster = ctx;
+
+    for (uint32_t i = 0; i < cluster->sites.count; i++)
+        if (strcmp(cluster->sites.names[i], name) == 0)
+            return (site_id)i;
+    return cluster->known ? SITE_NONE : services_offline_site(&cluster->sites, name);
+}
+
+static const char *known_name(void *ctx, site_id site)
+{
+    struct known_cluster *cluster = ctx;
+    return services_offline_name(&cluster->sites, site);
+}
+
+/* Reads one file as what it is; its mistakes stay in the result. */
+static struct yaml *check_file(const char *path, struct known_cluster *cluster, const char **kind)
+{
+    struct yaml *y = yaml_from_file(path);
+
+    *kind = "unknown";
+    if (yaml_has_key(y, "services")) {
+        struct services_config *services = calloc(1, sizeof *services);
+        struct services_context context = { known_site, known_name, cluster, cluster->known ? &cluster->raft : NULL };
+        ASSERT(services != NULL);
+        *kind = "services";
+        services_read(services, y, &context);
+        free(services);
+    } else if (yaml_has_key(y, "node") || yaml_has_key(y, "cluster")) {
+        struct node_config *config = calloc(1, sizeof *config);
+        ASSERT(config != NULL);
+        *kind = "node";
+        config_read(config, y);
+        for (uint32_t i = 0; i < config->cluster_count && yaml_error_count(y) == 0; i++)
+            (void)services_offline_site(&cluster->sites, config->cluster[i].site);
+        if (yaml_error_count(y) == 0) {
+            cluster->known = true;
+            cluster->raft = raft_timing_of(config->timing);
+        }
+        free(config);
+    } else if (yaml_error_count(y) == 0) {
+        yaml_error(y, "",
+                   "neither a node's file (it has the key 'node') nor a services file (it has the key 'services')");
+    }
+    return y;
+}
+
+static void print_check(const struct ctl *ctl, const struct yaml *y, const char *kind, struct json_t *files)
+{
+    struct json_t *file = json_make_object(), *errors = json_make_array();
+    char *report = yaml_report(y);
+
+    json_put_text(file, "file", yaml_name(y));
+    json_put_text(file, "kind", kind);
+    for (size_t i = 0; i < yaml_error_count(y); i++) {
+        const struct yaml_error *e = yaml_error_at(y, i);
+        struct json_t *o = json_make_object();
+        json_put_int(o, "line", e->line);
+        json_put_int(o, "column", e->column);
+        json_put_text(o, "message", e->text);
+        json_append(errors, o);
+    }
+    json_put(file, "errors", errors);
+    json_append(files, file);
+    if (!ctl->json && report[0] != '\0')
+        (void)fprintf(ctl->err, "%s", report);
+    else if (!ctl->json)
+        (void)fprintf(ctl->out, "%s: ok (%s file)\n", yaml_name(y), kind);
+    free(report);
+}
+
+static int config_check(const struct ctl *ctl)
+{
+    struct known_cluster cluster;
+    struct json_t *answer = json_make_object(), *files = json_make_array();
+    bool good = true;
+
+    memset(&cluster, 0, sizeof cluster);
+    for (size_t i = 1; i < ctl->operand_count; i++) { /* node files first: they say which sites there are */
+        const char *kind;
+        yaml_destroy(check_file(ctl->operands[i], &cluster, &kind));
+        if (!cluster.known)
+            memset(&cluster, 0, sizeof cluster); /* a services file must not name the sites for the next one */
+    }
+    for (size_t i = 1; i < ctl->operand_count; i++) {
+        const char *kind;
+        struct yaml *y = check_file(ctl->operands[i], &cluster, &kind);
+        good = good && yaml_error_count(y) == 0;
+        print_check(ctl, y, kind, files);
+        yaml_destroy(y);
+    }
+    json_put_text(answer, "status", good ? "ok" : "invalid");
+    json_put(answer, "files", files);
+    if (ctl->json)
+        ctl_print_json(ctl, answer);
+    json_free(answer);
+    return good ? CTL_OK : CTL_FAILED;
+}
+
+/* `config reference` is for the makers of docs/ and man pages. */
+static int config_text(const struct ctl *ctl)
+{
+    const char *what = ctl->operand_count > 1 ? ctl->operands[1] : "";
+    const char *how = ctl->operand_count > 2 ? ctl->operands[2] : "";
+    const struct yaml_schema *schema = strcmp(what, "services") == 0 ? &services_schema
+                                       : strcmp(what, "node") == 0   ? &config_schema
+                                                                     : NULL;
+    bool sample = strcmp(ctl->operands[0], "sample") == 0;
+    char *text;
+
+    if (schema == NULL || (!sample && strcmp(how, "markdown") != 0 && strcmp(how, "man") != 0))
+        return ctl_usage(ctl, "config %s: say node or services%s", ctl->operands[0],
+                         sample ? "" : ", then markdown or man");
+    text = sample                         ? config_text_sample(schema)
+           : strcmp(how, "markdown") == 0 ? config_text_markdown(schema)
+                                          : config_text_man(schema);
+    (void)fprintf(ctl->out, "%s", text);
+    free(text);
+    return CTL_OK;
+}
+
+static int config_command(const struct ctl *ctl)
+{
+    const char *what = ctl->operand_count > 0 ? ctl->operands[0] : "show";
+
+    if (strcmp(what, "show") == 0 && ctl->operand_count <= 1)
+        return ctl_config(ctl);
+    if (strcmp(what, "check") == 0 && ctl->operand_count > 1)
+        return config_check(ctl);
+    if (strcmp(what, "sample") == 0 || strcmp(what, "reference") == 0)
+        return config_text(ctl);
+    return ctl_usage(ctl, "config: say show, check FILE..., or sample node|services");
+}
+
+/* ---- the command line ---- */
+
+enum option_code {
+    OPTION_JSON = 256,
+    OPTION_TIMEOUT,
+    OPTION_FORCE,
+    OPTION_REASON,
+    OPTION_CONFIRM,
+    OPTION_SINCE,
+    OPTION_BASE,
+    OPTION_WATCH,
+    OPTION_FENCED,
+    OPTION_NO_WAIT,
+    OPTION_MERMAID,
+    OPTION_DRY_RUN,
+    OPTION_VERSION
+};
+
+static const struct option options[] = { { "socket", required_argument, NULL, 'S' },
+                                         { "service", required_argument, NULL, 's' },
+                                         { "follow", no_argument, NULL, 'f' },
+                                         { "file", no_argument, NULL, 'f' },
+                                         { "help", no_argument, NULL, 'h' },
+                                         { "json", no_argument, NULL, OPTION_JSON },
+                                         { "timeout", required_argument, NULL, OPTION_TIMEOUT },
+                                         { "force", required_argument, NULL, OPTION_FORCE },
+                                         { "reason", required_argument, NULL, OPTION_REASON },
+                                         { "confirm", required_argument, NULL, OPTION_CONFIRM },
+                                         { "since", required_argument, NULL, OPTION_SINCE },
+                                         { "base", required_argument, NULL, OPTION_BASE },
+                                         { "watch", no_argument, NULL, OPTION_WATCH },
+                                         { "fenced", no_argument, NULL, OPTION_FENCED },
+                                         { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+                                         { "mermaid", no_argument, NULL, OPTION_MERMAID },
+                                         { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+                                         { "version", no_argument, NULL, OPTION_VERSION },
+                                         { NULL, 0, NULL, 0 } };
+
+/* The answer to one option; CTL_USAGE when it is wrong. `command` gets "help" or "version" when the option asks for that. */
+static int take_option(struct ctl *ctl, int code, const char *argument, const char **command)
+{
+    switch (code) {
+    case 'S':
+        ctl->socket_path = argument;
+        break;
+    case 's':
+        ctl->service = argument;
+        break;
+    case 'f':
+        ctl->follow = true;
+        break;
+    case 'h':
+        *command = "help";
+        break;
+    case OPTION_VERSION:
+        *command = "version";
+        break;
+    case OPTION_JSON:
+        ctl->json = true;
+        break;
+    case OPTION_TIMEOUT:
+        if (!yaml_value_number(YAML_DURATION, argument, &ctl->timeout_ms) || ctl->timeout_ms <= 0 ||
+            ctl->timeout_ms > 86400000)
+            return ctl_usage(ctl, "--timeout: expected a duration (500ms, 30s, 5m), got '%s'", argument);
+        break;
+    case OPTION_FORCE:
+        ctl->force = argument;
+        break;
+    case OPTION_REASON:
+        ctl->reason = argument;
+        break;
+    case OPTION_CONFIRM:
+        ctl->confirm = argument;
+        break;
+    case OPTION_SINCE:
+        ctl->since = argument;
+        break;
+    case OPTION_BASE:
+        ctl->base = argument;
+        break;
+    case OPTION_WATCH:
+        ctl->watch = true;
+        break;
+    case OPTION_FENCED:
+        ctl->fenced = true;
+        break;
+    case OPTION_NO_WAIT:
+        ctl->no_wait = true;
+        break;
+    case OPTION_MERMAID:
+        ctl->mermaid = true;
+        break;
+    case OPTION_DRY_RUN:
+        ctl->dry_run = true;
+        break;
+    default:
+        return CTL_USAGE; /* getopt has said which */
+    }
+    return CTL_OK;
+}
+
+static const struct command_entry *find_command(const struct ctl *ctl, const char *name)
+{
+    const char *names[COMMAND_COUNT + 1] = { NULL };
+    const char *nearest;
+
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    nearest = yaml_value_nearest(name, names);
+    if (nearest != NULL)
+        (void)ctl_usage(ctl, "there is no command '%s'; did you mean '%s'?", name, nearest);
+    else
+        (void)ctl_usage(ctl, "there is no command '%s'", name);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = { .socket_path = getenv("COORD_SOCKET"), .out = stdout, .err = stderr };
+    const struct command_entry *entry;
+    const char *command = NULL;
+    int code;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    ctl.color = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL;
+    ctl.interactive = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+    while ((code = getopt_long(argc, argv, "S:s:fh", options, NULL)) != -1)
+        if (take_option(&ctl, code, optarg, &command) != CTL_OK)
+            return CTL_USAGE;
+    if (ctl.socket_path == NULL || ctl.socket_path[0] == '\0')
+        ctl.socket_path = CTL_SOCKET_DEFAULT;
+    if (command == NULL) {
+        if (optind == argc)
+            return ctl_usage(&ctl, "say what to do");
+        command = argv[optind++];
+    }
+    entry = find_command(&ctl, command);
+    if (entry == NULL)
+        return CTL_USAGE;
+    for (; optind < argc; optind++) {
+        if (ctl.operand_count == CTL_OPERANDS_MAX)
+            return ctl_usage(&ctl, "too many operands; at most %d", CTL_OPERANDS_MAX);
+        ctl.operands[ctl.operand_count++] = argv[optind];
+    }
+    code = entry->run(&ctl);
+    return fflush(stdout) == 0 ? code : CTL_FAILED;
+}
