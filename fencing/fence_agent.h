@@ -25,7 +25,7 @@ struct fence_agent_config {
 
 extern const struct fence_method fence_agent_method;
 
-/* Copies `config`. NULL only without memory. */
+/* Copies `config`. `guard_socket` may be "": no guard is asked. NULL without memory, or when that path is too long for a socket. */
 struct fence_agent *fence_agent_create(uv_loop_t *loop, const struct fence_agent_config *config);
 
 /* Ends what is under way first, with STATUS_CANCELED. `closed` (may be NULL) fires once, later. */
