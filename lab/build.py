@@ -12,8 +12,12 @@ class BuildFailed(Exception):
     """The text holds the first error and says where the whole output is."""
 
 
-def build(source: Path, preset: str) -> Path:
-    """Configures and builds build/PRESET; gives that directory. Under sudo it builds as the owner of the tree."""
+# What runs; the tests' own programs need libraries that only tests/run installs.
+PROGRAMS = ("coordd", "coordctl", "coord-supervise", "lease_guard")
+
+
+def build(source: Path, preset: str, targets: tuple[str, ...] = ()) -> Path:
+    """Configures and builds build/PRESET (`targets`, or all); gives that directory. Under sudo it builds as the owner of the tree."""
     directory = source / "build" / preset
     owner: dict[str, int] = {}
     if os.geteuid() == 0 and os.environ.get("SUDO_UID") == str(source.stat().st_uid) != "0":
@@ -26,7 +30,7 @@ def build(source: Path, preset: str) -> Path:
     log = directory / "build.log"
     started = time.monotonic()
     with open(log, "w", encoding="utf-8") as output:
-        for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset]):
+        for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, *(("--target", *targets) if targets else ())]):
             with subprocess.Popen(command, cwd=source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, errors="replace", **owner) as running:
                 assert running.stdout is not None

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from lab import screen
-from lab.build import BuildFailed, build
+from lab.build import PROGRAMS, BuildFailed, build
 from lab.failover_story import FailoverStory
 from lab.outcome import Outcome
 from lab.processes import LabError, leave_on_signals
@@ -60,7 +60,7 @@ def tidy_up(work: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def keep_running(lab: Lab) -> None:
+def keep_running(lab: Lab, operation: int | None) -> None:
     shortcut = lab.work / "coordctl"
     shortcut.write_text(f'#!/bin/sh\nexec {" ".join(lab.node("site-b").ctl_argv())} "$@"\n', encoding="utf-8")
     shortcut.chmod(0o755)
@@ -72,7 +72,7 @@ def keep_running(lab: Lab) -> None:
     {shortcut} why app
     {shortcut} events -f
     {shortcut} incidents
-    {shortcut} report latest
+    {shortcut} report {operation}
     {shortcut} apply -f {lab.services_file}
   Break it:
     kill -9 {c.child.pid if c.child else "?"}          the witness coordd (c1): nothing moves
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, work: Path, built: Path) -> Outcome:
             print(json.dumps(outcome.as_dict()), flush=True)
         if options.keep:
             story.return_old_coordinator()
-            keep_running(lab)
+            keep_running(lab, outcome.operation)
     return outcome
 
 
@@ -109,7 +109,7 @@ def main() -> int:
     leave_on_signals()
     work = None
     try:
-        built = build(SOURCE, "release")
+        built = build(SOURCE, "release", PROGRAMS)
         become_root()
         work = work_directory(options.work_dir)
         screen.begin(options.started)

@@ -140,7 +140,7 @@ class Lab:
         self.dns.start(self.a.address)
 
     def start_coordinators(self, nodes: tuple[str, ...] = SITES) -> None:
-        """Bootstraps and starts coordd at each site and applies the services file."""
+        """Bootstraps and starts coordd at each site, applies the services file and arms the service."""
         for name in nodes:
             self.node(name).bootstrap()
         for name in nodes:
@@ -149,6 +149,8 @@ class Lab:
         self.await_leader()
         self.services_file.write_text(self._services(), encoding="utf-8")
         self.node("site-c").ctl_text("apply", "-f", str(self.services_file))
+        self.say("services file applied, service armed")
+        self.node("site-c").ctl_text("arm", "app")
 
     def node(self, site: str) -> CoordNode:
         node = self.sites[site].node
@@ -254,7 +256,7 @@ class Lab:
         # Copies, so that the user postgres reads them wherever the source tree lies.
         shutil.copytree(self.source / "lab", self.library / "lab", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         if self.build is not None:
-            for program in ("coordinator/coordd", "coordinator/coordctl", "fencing/lease_guard/lease_guard.so"):
+            for program in ("coordinator/coordd", "coordinator/coord-supervise", "coordinator/coordctl", "fencing/lease_guard/lease_guard.so"):
                 shutil.copy2(self.build / program, self.work / "bin")
         probe = subprocess.run(["runuser", "-u", postgres.USER, "--", "ls", str(self.library / "lab")], capture_output=True, check=False)
         if probe.returncode != 0:

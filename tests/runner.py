@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from lab.build import BuildFailed, build
+from lab.build import PROGRAMS, BuildFailed, build
 from tests import programs, tidy
 from tests.result import Result
 
@@ -17,7 +17,7 @@ PYTHON = "/usr/bin/python3"
 
 
 def run_e2e(only: str) -> Result:
-    built = build(SOURCE, "release")
+    built = build(SOURCE, "release", PROGRAMS)
     report = built / f"{only}.result"
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "tests.e2e", "--build", str(built), "--result", str(report), "--set", only]
@@ -29,11 +29,11 @@ def run_e2e(only: str) -> Result:
 
 
 def run_tidy() -> Result:
-    return tidy.run(SOURCE, build(SOURCE, "release"))
+    return tidy.run(SOURCE, build(SOURCE, "release", PROGRAMS))
 
 
 def run_bench() -> Result:
-    built = build(SOURCE, "release")
+    built = build(SOURCE, "release", PROGRAMS)
     ended = subprocess.run([str(SOURCE / "tests/bench/failover"), "--build", str(built)], cwd=SOURCE, check=False).returncode
     return Result(passed=1) if ended == 0 else Result(failed=["bench: failover"])
 
