@@ -136,7 +136,7 @@ static void server_name(struct pg_server *s, const char *name)
     servers[server_count++] = s;
 }
 
-static void configure(const struct pg_server *s, const char *settings)
+void pg_server_configure(const struct pg_server *s, const char *settings)
 {
     char path[200];
     FILE *file;
@@ -145,12 +145,20 @@ static void configure(const struct pg_server *s, const char *settings)
     file = fopen(path, "a");
     if (file == NULL)
         fail("open", path);
-    (void)fprintf(file,
-                  "port = %u\nunix_socket_directories = '%s'\nlisten_addresses = '127.0.0.1'\n"
-                  "shared_buffers = 8MB\nmax_connections = 30\nwal_level = replica\nwal_log_hints = on\n%s\n",
-                  (unsigned)s->port, s->socket_dir, settings);
+    (void)fprintf(file, "%s\n", settings);
     if (fclose(file) != 0)
         fail("write", path);
+}
+
+static void configure(const struct pg_server *s)
+{
+    char settings[600];
+
+    (void)snprintf(settings, sizeof settings,
+                   "port = %u\nunix_socket_directories = '%s'\nlisten_addresses = '127.0.0.1'\n"
+                   "shared_buffers = 8MB\nmax_connections = 30\nwal_level = replica\nwal_log_hints = on",
+                   (unsigned)s->port, s->socket_dir);
+    pg_server_configure(s, settings);
 }
 
 static PGconn *connect_as_superuser(const struct pg_server *s)
@@ -195,7 +203,8 @@ void pg_server_create(struct pg_server *s, const char *name, const char *setting
     server_name(s, name);
     if (pg_fixture_run(initdb) != 0)
         fail("initdb", s->data_dir);
-    configure(s, settings);
+    configure(s);
+    pg_server_configure(s, settings);
     pg_server_start(s, true);
     (void)pg_server_sql(s, "CREATE ROLE " PG_ROLE " LOGIN IN ROLE pg_monitor, pg_checkpoint");
     (void)pg_server_sql(s, "GRANT CREATE ON DATABASE postgres TO " PG_ROLE);
@@ -212,7 +221,7 @@ void pg_server_create_standby(struct pg_server *s, const char *name, const struc
     server_name(s, name);
     (void)snprintf(from, sizeof from, "host=127.0.0.1 port=%u user=postgres", (unsigned)primary->port);
     run_or_fail(backup);
-    configure(s, "");
+    configure(s);
     pg_server_start(s, true);
     for (int i = 0; strcmp(pg_server_sql(s, "SELECT status FROM pg_stat_wal_receiver"), "streaming") != 0; i++) {
         if (i == START_PATIENCE_S * 20)

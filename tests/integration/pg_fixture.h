@@ -30,6 +30,9 @@ void pg_server_create(struct pg_server *s, const char *name, const char *setting
 /* A streaming standby of `primary`, made by pg_basebackup -R. Starts it and waits until it streams. */
 void pg_server_create_standby(struct pg_server *s, const char *name, const struct pg_server *primary);
 
+/* Appended to postgresql.conf; works from the next start on. */
+void pg_server_configure(const struct pg_server *s, const char *settings);
+
 /* Starts it and waits until it answers (or, with wait == false, does not wait). */
 void pg_server_start(struct pg_server *s, bool wait);
 /* Sends the signal to the postmaster and waits for its end. */
