@@ -120,7 +120,7 @@ static const struct yaml_field site_fields[] = {
     { .key = "deploy",
       .type = YAML_TEXTS,
       YAML_LIST_AT(struct written_site, deploy, deploy_count),
-      .expected = "words of a command",
+      .expected = "a word of a command",
       .help = "Starts the application here: program and arguments, without a shell, run by the site's executor. Must "
               "tolerate being run twice." },
 };
@@ -354,6 +354,7 @@ static void take_sites(const struct reading *r, uint32_t service)
     const struct written_service *from = &r->w->services[service];
     struct service_config *to = &r->out->services[service];
     char path[YAML_PATH_MAX_BYTES];
+    bool primary_named = false;
 
     to->primary = SITE_NONE;
     for (uint32_t i = 0; i < from->site_count; i++) {
@@ -368,8 +369,10 @@ static void take_sites(const struct reading *r, uint32_t service)
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(from->sites[j].site, site->site) == 0)
                 yaml_error(r->y, path, "site '%s' stands twice in service '%s'", site->site, to->name);
-        if (strcmp(site->site, from->primary) == 0)
+        if (strcmp(site->site, from->primary) == 0) {
+            primary_named = true;
             to->primary = config->site;
+        }
         (void)snprintf(path, sizeof path, "/services/%" PRIu32 "/sites/%" PRIu32 "/deploy", service, i);
         take_deploy(r, site, config, path);
         (void)snprintf(path, sizeof path, "/services/%" PRIu32 "/sites/%" PRIu32 "/address", service, i);
@@ -378,7 +381,7 @@ static void take_sites(const struct reading *r, uint32_t service)
     }
     to->site_count = (uint8_t)from->site_count;
     (void)snprintf(path, sizeof path, "/services/%" PRIu32 "/primary", service);
-    if (to->primary == SITE_NONE)
+    if (!primary_named)
         yaml_error(r->y, path, "primary '%s' is none of the service's sites", from->primary);
 }
 

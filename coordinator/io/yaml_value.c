@@ -179,8 +179,8 @@ void yaml_value_expected(const struct yaml_field *field, char *out, size_t capac
         }
         break;
     case YAML_TEXTS:
-        append(out, capacity_bytes, "a list of ");
-        append(out, capacity_bytes, field->expected != NULL ? field->expected : "texts");
+        append(out, capacity_bytes, field->expected != NULL ? "a list, each " : "a list of texts");
+        append(out, capacity_bytes, field->expected != NULL ? field->expected : "");
         break;
     case YAML_MAPPING:
         append(out, capacity_bytes, "a mapping (key: value)");

@@ -217,6 +217,8 @@ static void walk_value(struct yaml *y, const struct yaml_field *field, struct fy
 {
     struct place place = node != NULL ? yaml_place(y, node, key_place) : key_place;
 
+    if (node != NULL && fy_node_is_sequence(node) && place.line != key_place.line)
+        place = key_place; /* a list below its key has no mark of its own; its first item would be the wrong place */
     if (field->present != 0)
         memcpy(out + field->present, &(bool){ true }, sizeof(bool));
     if (field->type == YAML_MAPPING) {
