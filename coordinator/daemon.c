@@ -69,7 +69,13 @@ static void on_check(uv_check_t *check)
 
 static void on_beat(uv_timer_t *beat)
 {
-    daemon_beat(beat->data);
+    struct daemon *d = beat->data;
+
+    if (d->closing)
+        return;
+    daemon_beat(d);
+    daemon_canary_tables(d);
+    daemon_setup_beat(beat->data);
 }
 
 static const struct state *applied_state(void *ctx)
@@ -143,6 +149,7 @@ static void step_close(struct daemon *d)
         d->exec = NULL;
         d->handles_open = 2;
         daemon_lease_close(d, on_closed);
+        daemon_setup_close(d, on_closed);
         exec_close(exec, on_closed, d);
         prober_close(d->prober, on_closed, d); /* may call back before it returns, and is the last for that */
     } else if (d->api != NULL) {

@@ -4,6 +4,7 @@
  *   daemon_log.c    the log's side: apply, snapshot, restore; what the leader proposes; submissions
  *   daemon_watch.c  what this node sees: opinions, sightings, beats to the leader
  *   daemon_lease.c  the holder's effects on the local guards
+ *   daemon_setup.c  the canary's table at a new primary
  */
 #ifndef COORD_DAEMON_H
 #define COORD_DAEMON_H
@@ -15,6 +16,7 @@
 #include "exec/exec.h"
 #include "fencing/guard_client.h"
 #include "holder/holder.h"
+#include "postgres/canary.h"
 #include "probe/prober.h"
 #include "raft/node_uv.h"
 
@@ -32,6 +34,14 @@ struct daemon_unsent {
 
 struct daemon_guard {            /* one local server's lease_guard */
     struct guard_client *client; /* NULL: the node's file names no guard socket */
+};
+
+struct daemon_setup { /* one local server's canary table */
+    struct canary *running;
+    epoch_t epoch, done_epoch;
+    uint32_t pause_beats;
+    void (*closed)(void *ctx); /* not NULL: the node is closing */
+    void *closed_ctx;
 };
 
 struct daemon {
@@ -52,6 +62,7 @@ struct daemon {
 
     struct holder holder;
     struct daemon_guard guards[SERVICES_MAX]; /* by index into config.local */
+    struct daemon_setup setups[SERVICES_MAX]; /* likewise */
     struct resolver *resolver;
     struct http_client *http;
     struct prober *prober;
@@ -95,7 +106,13 @@ uint64_t daemon_primary_lsn(void *ctx, service_id service);
 void daemon_lease_init(struct daemon *d);
 void daemon_lease_follow(struct daemon *d); /* the configuration may have named or removed a service */
 void daemon_lease_tick(struct daemon *d);
+void daemon_canary_tables(
+    struct daemon *d); /* the primary's own node makes the table that every node's canary writes to */
 void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
+
+/* daemon_setup.c */
+void daemon_setup_beat(struct daemon *d);
+void daemon_setup_close(struct daemon *d, void (*closed)(void *ctx));
 
 static inline const char *daemon_name(const struct daemon *d)
 {
