@@ -150,6 +150,7 @@ class Lab:
         self.services_file.write_text(self._services(), encoding="utf-8")
         self.node("site-c").ctl_text("apply", "-f", str(self.services_file))
         self.say("services file applied, service armed")
+        self.until(lambda: self.node("site-c").service(), 5, "the service known to all nodes")
         self.node("site-c").ctl_text("arm", "app")
 
     def node(self, site: str) -> CoordNode:
