@@ -35,7 +35,6 @@ struct io_guard_snapshot {
     struct io_guard *guard;
     struct raft_io_snapshot_put *user;
     raft_io_snapshot_put_cb cb;
-    bool own; /* of this node's state; else one that the leader sent */
     struct io_guard_snapshot *next;
 };
 
@@ -390,8 +389,7 @@ static void on_snapshot_put(struct raft_io_snapshot_put *request, int status)
 {
     struct io_guard_snapshot *s = request->data;
     struct io_guard *g = s->guard;
-    if (s->own)
-        g->snapshots_writing--;
+    g->snapshots_writing--;
     if (status != 0 && status != RAFT_CANCELED)
         fail_write(g, "snapshot", status);
     if (g->dead && !g->closing) {
@@ -412,19 +410,17 @@ static int guard_snapshot_put(struct raft_io *outer, unsigned trailing, struct r
         io_guard_fail(g, "out of memory while writing a snapshot");
         return RAFT_NOMEM;
     }
-    *s = (struct io_guard_snapshot){ .guard = g, .user = req, .cb = cb, .own = trailing > 0 };
+    *s = (struct io_guard_snapshot){ .guard = g, .user = req, .cb = cb };
     s->request.data = s;
     if (g->dead) {
         snapshot_hold(s);
         return 0;
     }
-    if (s->own)
-        g->snapshots_writing++;
+    g->snapshots_writing++;
     int rv =
         mirrored(g, g->config.inner->snapshot_put(g->config.inner, trailing, &s->request, snapshot, on_snapshot_put));
     if (rv != 0) {
-        if (s->own)
-            g->snapshots_writing--;
+        g->snapshots_writing--;
         snapshot_hold(s);
         fail_write(g, "snapshot", rv);
     }

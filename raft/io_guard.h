@@ -3,7 +3,8 @@
  *
  *  1. state changes are seen: after every call into libraft `after` runs, with libraft at rest; there the owner compares state and term;
  *  2. (the barrier of a new term is rnode's part;)
- *  3. an InstallSnapshot that arrives while this node writes its own snapshot is dropped (0.22.1 dereferences NULL; the leader sends it again);
+ *  3. an InstallSnapshot that arrives while this node writes a snapshot is dropped (0.22.1 dereferences NULL if it is our own, and leaks
+ *     the message if it is one from the leader; the leader sends it again);
  *  4. a write that failed - term, vote, append, truncate, snapshot - is fatal: the library goes on with what is only in memory;
  *  5. RAFT_UNAVAILABLE is fatal: the library would stay silent for ever;
  *  6. an append that does not complete is a hung disk: `stalled` first, fatal later;
@@ -54,7 +55,7 @@ struct io_guard {
     raft_io_recv_cb recv;
     struct io_guard_append *oldest, *newest;  /* appends under way, in order */
     struct io_guard_snapshot *held_snapshots; /* finished after the guard died; told to libraft at close */
-    unsigned snapshots_writing;               /* our own, not installed ones */
+    unsigned snapshots_writing;               /* our own and installed ones */
     raft_index loaded_index;                  /* of the snapshot that was last read in order to be sent */
     raft_term loaded_term;
     int64_t ticked_us;

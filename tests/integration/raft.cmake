@@ -1,3 +1,8 @@
 add_executable(test_raft_peer ${CMAKE_CURRENT_LIST_DIR}/test_raft_peer.c)
 target_compile_options(test_raft_peer PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
 target_link_libraries(test_raft_peer PRIVATE coord_raft)
+add_library(test_raft_harness STATIC ${CMAKE_CURRENT_LIST_DIR}/test_raft_harness.c)
+target_compile_definitions(test_raft_harness PRIVATE RAFT_PEER_PATH="$<TARGET_FILE:test_raft_peer>")
+add_dependencies(test_raft_harness test_raft_peer)
+coord_test(test_raft_cluster integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_cluster.c LINKS test_raft_harness)
+set_tests_properties(test_raft_cluster PROPERTIES TIMEOUT 600)
