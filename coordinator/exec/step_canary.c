@@ -53,13 +53,24 @@ static void again_or_end(struct canary_step *c)
     }
 }
 
+/* What the next try waits for. */
+static void note(struct canary_step *c, const char *what, const struct canary_result *result, const struct error *err)
+{
+    struct step_attempt *a = c->a;
+
+    if (result->guard_closed)
+        step_waits(a, "lease_guard of %s to be opened for epoch %" PRIu64 " by the holder's first renewal",
+                   a->site_name, a->epoch);
+    else if (err != NULL && !c->cancelled)
+        step_waits(a, "%s at %s: %.90s", what, a->site_name, err->text);
+}
+
 static void on_setup(void *ctx, const struct canary_result *result, const struct error *err)
 {
     struct canary_step *c = ctx;
 
     c->canary = NULL;
-    if (err != NULL && !result->guard_closed)
-        step_waits(c->a, "table coord.canary at %s: %.80s", c->a->site_name, err->text);
+    note(c, "table coord.canary", result, err);
     again_or_end(c);
 }
 
@@ -85,11 +96,7 @@ static void on_write(void *ctx, const struct canary_result *result, const struct
         c->canary = canary_setup_begin(a->env->loop, &request, on_setup, c);
         return; /* on_setup continues */
     }
-    if (result->guard_closed)
-        step_waits(a, "lease_guard of %s to be opened for epoch %" PRIu64 " by the holder's first renewal",
-                   a->site_name, a->epoch);
-    else if (!c->cancelled)
-        step_waits(a, "an acknowledged write at %s: %.100s", a->site_name, err->text);
+    note(c, "an acknowledged write", result, err);
     again_or_end(c);
 }
 
