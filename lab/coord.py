@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.network import COORD_PORT as PORT
 from lab.network import SITES
 from lab.postgres import BIN, USER, PostgresSite
 from lab.processes import Child, LabError, Processes
-
-PORT = 17400
 
 
 class CtlError(LabError):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import time
 
 import psycopg2
@@ -10,7 +11,8 @@ from lab import screen
 from lab.observe import Events, Seen, Watch, now_us
 from lab.outcome import Outcome, OldServer
 from lab.processes import LabError
-from lab.sites import APPLICATION_PORT, Lab
+from lab.network import APPLICATION_PORT
+from lab.sites import Lab
 
 PATIENCE_S = 60
 OLD_SERVER_TRIAL_S = 5
@@ -78,6 +80,9 @@ class FailoverStory:
             return  # before the kill
         if seen.kind == "operation" and seen.event and self.operation is None:
             self.operation = seen.event["operation"]
+        if seen.kind == "promote":
+            found = re.search(r"\(certificate (\w+)", seen.text)
+            self.certificate = found[1] if found else None
         if self._counts(seen):
             self.moments.setdefault(seen.kind, seen.at_us)
         screen.moment(seen.at_us - self.killed_us, seen.kind, seen.text, seen.kind in STRONG)
@@ -134,11 +139,10 @@ class FailoverStory:
         writes = lab.count()
         for writer in (self.client, self.direct_b):
             writer.release()
-        certificate = lab.node("site-b").service()["certificate"]
         report = lab.work / "report.txt"
         if self.operation is not None:
             report.write_text(lab.node("site-b").ctl_text("report", str(self.operation)), encoding="utf-8")
-        return Outcome(self._phases(), writes, self.old_server, certificate["kind"] if certificate else self.certificate, self.operation,
+        return Outcome(self._phases(), writes, self.old_server, self.certificate, self.operation,
                        self.operation_state, str(report), str(lab.work), elapsed_s)
 
     def _phases(self) -> dict[str, int | None]:
@@ -146,5 +150,6 @@ class FailoverStory:
             return self.moments[end] - start if start is not None and end in self.moments else None
         at = self.moments.get
         return {"detection": span(self.killed_us, "verdict"), "decision": span(at("verdict"), "operation"),
-                "fence": span(at("operation"), "certificate"), "promotion": span(at("certificate"), "first write"),
-                "dns": span(at("promote"), "dns seen"), "deploy": span(at("promote"), "healthy"), "total": span(self.killed_us, "client")}
+                "fence": span(self.killed_us, "certificate"), "promotion": span(at("operation"), "first write"),
+                "dns": span(at("promote"), "dns seen"), "deploy": span(at("promote"), "healthy"),
+                "writable": span(self.killed_us, "first write"), "total": span(self.killed_us, "client")}

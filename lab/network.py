@@ -5,6 +5,7 @@ together with their interfaces and rules.
 """
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from lab.processes import Child, LabError, Processes
 
 SITES = ("site-a", "site-b", "site-c")
+POSTGRES_PORT, APPLICATION_PORT, COORD_PORT, DNS_PORT = 15432, 18080, 17400, 15353
+PORTS = (POSTGRES_PORT, APPLICATION_PORT, COORD_PORT)
 
 
 class LoopbackNetwork:
@@ -27,7 +30,16 @@ class LoopbackNetwork:
         return None
 
     def start(self) -> None:
-        pass
+        """Nothing to make; but somebody else, another lab for instance, may be there already."""
+        for site in SITES:
+            for port in PORTS:
+                with socket.socket() as sock:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        sock.bind((self.address(site), port))
+                    except OSError as error:
+                        raise LabError(f"{self.address(site)}:{port} is in use ({error.strerror}): does another lab run? "
+                                       f"`ss -ltnp | grep {port}` tells whose it is") from error
 
 
 class NamespaceNetwork:

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 
 from lab.ledger import Count
 
-PHASES = ("detection", "decision", "fence", "promotion", "dns", "deploy", "total")
+PHASES = ("detection", "decision", "fence", "promotion", "dns", "deploy", "writable", "total")
 EXPLAINED = {
     "detection": "the kill → verdict `down`",
-    "decision": "verdict → every gate passed, operation started",
-    "fence": "operation → proof that site-a cannot acknowledge",
-    "promotion": "proof → first write acknowledged by PostgreSQL of site-b",
-    "dns": "promotion → the authority answers site-b",
-    "deploy": "promotion → the application of site-b is healthy",
-    "total": "the kill → the client's first acknowledged write at site-b",
+    "decision": "verdict → every gate has said yes, the operation starts",
+    "fence": "the kill → proof that site-a cannot acknowledge (beside detection and decision)",
+    "promotion": "operation → first write acknowledged by PostgreSQL of site-b",
+    "dns": "point of no return → the authority answers site-b",
+    "deploy": "point of no return → the application of site-b answers /health (beside DNS)",
+    "writable": "the kill → first write acknowledged by PostgreSQL of site-b",
+    "total": "the kill → first write acknowledged at site-b by way of DNS and the application",
 }
 
 
@@ -42,6 +43,7 @@ class Outcome:
 
     def __post_init__(self) -> None:
         self.missing = [f"no value for {phase}" for phase in PHASES if self.phases_us.get(phase) is None]
+        self.missing += [f"{phase} ends before it begins" for phase, value in self.phases_us.items() if value is not None and value < 0]
         checks = {
             "the operation is done": self.operation_state == "done",
             "a certificate was given": self.certificate is not None,
@@ -76,18 +78,18 @@ class Outcome:
         }
 
     def table(self) -> str:
-        lines = ["", f"  {'phase':<12}{'seconds':>9}   what it spans", "  " + "-" * 78]
+        lines = ["", f"  {'phase':<12}{'seconds':>9}   what it spans", "  " + "-" * 96]
         for phase in PHASES:
             value = self.phases_us.get(phase)
             shown = f"{value / 1e6:9.3f}" if value is not None else "  MISSING"
             lines.append(f"  {phase:<12}{shown}   {EXPLAINED[phase]}")
-        lines += ["  " + "-" * 78,
+        lines += ["  " + "-" * 96,
                   f"  acknowledged writes          {self.writes.acknowledged:6}   {self.writes.at_old} by site-a, {self.writes.at_new} by site-b",
                   f"  acknowledged writes lost     {self.writes.lost:6}   every id held against the rows of site-b",
                   f"  split-brain acknowledgements {self.writes.split_brain:6}   by site-a after site-b's first, old server started again by hand"]
         if self.old_server is not None:
             lines += [f"  refused by the old server    {self.old_server.refused:6}   {self.old_server.refusal}"]
-        lines += [f"  certificate                  {self.certificate or 'MISSING':>6}", "", f"  report: {self.report_file}",
+        lines += [f"  certificate                  {self.certificate or 'MISSING'}", "", f"  report: {self.report_file}",
                   f"  whole run: {self.elapsed_s:.0f} s"]
         lines += [f"  FAILED: {text}" for text in self.missing]
         return "\n".join(lines) + "\n"

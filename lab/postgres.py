@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psycopg2
 
+from lab.network import POSTGRES_PORT as PORT
 from lab.processes import Child, LabError, Processes
 
 BIN = Path("/usr/lib/postgresql/15/bin")
-PORT = 15432
 USER = "postgres"
 
 CONFIG = """\

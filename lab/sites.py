@@ -18,12 +18,10 @@ from lab import coord, postgres
 from lab.coord import CoordNode
 from lab.ledger import Count, Writer, count
 from lab.nameserver import SERVICE_NAME, ZONE, NameServer
-from lab.network import SITES, LoopbackNetwork, NamespaceNetwork
+from lab.network import APPLICATION_PORT, DNS_PORT, POSTGRES_PORT, SITES, LoopbackNetwork, NamespaceNetwork
 from lab.postgres import PostgresSite
 from lab.processes import FreezeGuard, LabError, Processes, ignore_signals, kill_at_once, send, stop_at_once
 
-APPLICATION_PORT = 18080
-DNS_PORT = 15353
 DATABASE_SITES = ("site-a", "site-b")
 PYTHON = "/usr/bin/python3"
 
@@ -299,7 +297,7 @@ class Lab:
         for name in DATABASE_SITES:
             address = self.sites[name].address
             lines += [f"      - site: {name}",
-                      f"        postgres: {{ host: {address}, port: {postgres.PORT}, user: coord, dbname: postgres }}",
+                      f"        postgres: {{ host: {address}, port: {POSTGRES_PORT}, user: coord, dbname: postgres }}",
                       f'        health: "http://{address}:{APPLICATION_PORT}/health"', f"        address: {address}",
                       f'        deploy: [ "{self.sites[name].directory}/appctl", "start" ]']
         lines.append(f"    dns: {{ method: rfc2136, zone: {ZONE}, name: {SERVICE_NAME}, ttl: 1, "
