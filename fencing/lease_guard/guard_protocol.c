@@ -145,7 +145,7 @@ static void answer_status(struct fields *f, char *answer)
              !s.bypass);
 }
 
-void guard_protocol_answer(char *line, char answer[GUARD_ANSWER_BYTES_MAX])
+void guard_protocol_answer(char *line, size_t size, char answer[GUARD_ANSWER_BYTES_MAX])
 {
     static const struct {
         const char *word;
@@ -155,8 +155,13 @@ void guard_protocol_answer(char *line, char answer[GUARD_ANSWER_BYTES_MAX])
         { "bypass", answer_bypass }, { "status", answer_status },
     };
     struct fields f = { .next = line };
-    const char *word = next_word(&f);
+    const char *word;
 
+    if (strlen(line) != size) {
+        print_invalid(answer, "zero_byte");
+        return;
+    }
+    word = next_word(&f);
     for (size_t i = 0; i < lengthof(commands); i++) {
         if (strcmp(word, commands[i].word) == 0) {
             commands[i].answer(&f, answer);

@@ -7,8 +7,8 @@
 #define GUARD_LINE_BYTES_MAX 255 /* of a request, without its newline */
 #define GUARD_ANSWER_BYTES_MAX 320
 
-/* `line` has no newline and is overwritten; the answer written into `answer` ends with one. Never fails: what is not understood is
- * answered as invalid, with the reason. */
-extern void guard_protocol_answer(char *line, char answer[GUARD_ANSWER_BYTES_MAX]);
+/* `line` has `size` bytes and then a zero instead of its newline, and is overwritten; the answer written into `answer` ends with a newline.
+ * Never fails: what is not understood is answered as invalid, with the reason. */
+extern void guard_protocol_answer(char *line, size_t size, char answer[GUARD_ANSWER_BYTES_MAX]);
 
 #endif

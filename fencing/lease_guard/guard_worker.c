@@ -21,6 +21,7 @@
 #include "guard_protocol.h"
 
 #define CONNECTIONS_MAX 16
+#define BACKLOG 128 /* a client that does not wait finds no room in a full one */
 #define RESTART_SECONDS 1
 
 enum { POLL_POSTMASTER, POLL_LISTEN, POLL_CONNECTIONS };
@@ -43,18 +44,39 @@ static volatile sig_atomic_t stop_requested = 0;
 
 PGDLLEXPORT void guard_worker_main(Datum arg);
 
-bool guard_socket_path_valid(const char *path)
+/* pg_rewind copies every file that it finds at the source, fails on a socket, and leaves out only some directories below the data
+ * directory. */
+static bool is_directly_in_data_directory(const char *path)
+{
+    char parent[MAXPGPATH];
+
+    strlcpy(parent, path, sizeof parent);
+    canonicalize_path(parent);
+    get_parent_directory(parent);
+    return parent[0] == '\0' || strcmp(parent, ".") == 0 || strcmp(parent, DataDir) == 0;
+}
+
+static void check_socket_path(const char *path)
 {
     struct sockaddr_un address;
 
-    return path[0] != '\0' && strlen(path) < sizeof address.sun_path;
+    if (path[0] == '\0' || strlen(path) >= sizeof address.sun_path)
+        ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR),
+                        errmsg("lease_guard: \"lease_guard.socket\" cannot be \"%s\"", path),
+                        errdetail("The path of a socket has between 1 and %zu bytes.", sizeof address.sun_path - 1)));
+    if (is_directly_in_data_directory(path))
+        ereport(
+            FATAL,
+            (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("lease_guard: \"lease_guard.socket\" cannot be \"%s\"", path),
+             errdetail(
+                 "A socket directly in the data directory makes pg_rewind fail; \"pg_stat_tmp/\" below it does not.")));
 }
 
 static struct sockaddr_un socket_address(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-    strlcpy(address.sun_path, guard_socket_path, sizeof address.sun_path); /* its length was checked with the setting */
+    strlcpy(address.sun_path, guard_socket_path, sizeof address.sun_path); /* its length was checked at the start */
     return address;
 }
 
@@ -107,7 +129,7 @@ static int listen_begin(void)
     old_mask = umask(S_IXUSR | S_IRWXG | S_IRWXO); /* mode 0600 from the first moment */
     bound = bind(fd, (const struct sockaddr *)&address, sizeof address);
     umask(old_mask);
-    if (bound != 0 || listen(fd, CONNECTIONS_MAX) != 0)
+    if (bound != 0 || listen(fd, BACKLOG) != 0)
         ereport(FATAL,
                 (errcode_for_file_access(), errmsg("lease_guard: cannot listen at \"%s\": %m", address.sun_path)));
     on_proc_exit(remove_socket, (Datum)0);
@@ -151,14 +173,14 @@ static void on_connect(struct worker *w)
 }
 
 /* One answer is one write. A full socket buffer means thousands of unread answers: such a client is not worth a queue. */
-static bool answer_line(struct connection *c, char *line)
+static bool answer_line(struct connection *c, char *line, size_t size)
 {
     char answer[GUARD_ANSWER_BYTES_MAX];
-    size_t size;
+    size_t answer_size;
 
-    guard_protocol_answer(line, answer);
-    size = strlen(answer);
-    return send(c->fd, answer, size, MSG_NOSIGNAL) == (ssize_t)size;
+    guard_protocol_answer(line, size, answer);
+    answer_size = strlen(answer);
+    return send(c->fd, answer, answer_size, MSG_NOSIGNAL) == (ssize_t)answer_size;
 }
 
 static bool answer_lines(struct connection *c)
@@ -168,7 +190,7 @@ static bool answer_lines(struct connection *c)
 
     while ((newline = memchr(start, '\n', c->used)) != NULL) {
         *newline = '\0';
-        if (!answer_line(c, start))
+        if (!answer_line(c, start, (size_t)(newline - start)))
             return false;
         c->used -= (size_t)(newline + 1 - start);
         start = newline + 1;
@@ -269,6 +291,7 @@ void guard_worker_register(void)
         .bgw_function_name = "guard_worker_main",
     };
 
+    check_socket_path(guard_socket_path);
     set_library_name(&worker);
     RegisterBackgroundWorker(&worker);
 }

@@ -7,10 +7,8 @@
 
 extern char *guard_socket_path; /* lease_guard.socket; relative: to the data directory */
 
-/* Registers the worker; only while the library is preloaded. */
+/* Registers the worker; only while the library is preloaded. The server does not start if its socket or the library has an impossible path:
+ * PostgreSQL would only warn about such a setting and go on with the default. */
 extern void guard_worker_register(void);
-
-/* Rejects a path that no socket can have. */
-extern bool guard_socket_path_valid(const char *path);
 
 #endif

@@ -50,21 +50,11 @@ static void on_shmem_startup(void)
     LWLockRelease(AddinShmemInitLock);
 }
 
-static bool check_socket_path(char **value, void **extra, GucSource source)
-{
-    (void)extra;
-    (void)source;
-    if (guard_socket_path_valid(*value))
-        return true;
-    GUC_check_errdetail("The path of a socket has between 1 and 107 bytes.");
-    return false;
-}
-
 static void define_settings(void)
 {
     DefineCustomStringVariable("lease_guard.socket", "Local socket on which leases are taken.",
-                               "Relative paths start at the data directory.", &guard_socket_path, "lease_guard.sock",
-                               PGC_POSTMASTER, GUC_SUPERUSER_ONLY, check_socket_path, NULL, NULL);
+                               "Relative paths start at the data directory.", &guard_socket_path,
+                               "pg_stat_tmp/lease_guard.sock", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
     DefineCustomBoolVariable("lease_guard.require_sync",
                              "Refuses writing transactions whose synchronous_commit is below \"on\".", NULL,
                              &guard_require_sync, false, PGC_SIGHUP, 0, NULL, NULL, NULL);

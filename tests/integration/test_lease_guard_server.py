@@ -1,245 +1,214 @@
-"""A throw-away PostgreSQL server with lease_guard preloaded, for the tests of the guard.
-
-Servers listen on a Unix socket in their own directory only. PostgreSQL refuses to run as root, so root uses the account "postgres".
-Environment: LEASE_GUARD_SO (the built library), PG_BINDIR.
-"""
-import atexit
+"""The guard inside a server in trouble: full, frozen, crashed, shutting down."""
 import os
-import pwd
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
+import threading
 import time
+import unittest
 
 import psycopg2
 
-SO = os.environ["LEASE_GUARD_SO"]
-BIN = os.environ["PG_BINDIR"]
-PATIENCE_S = 60  # for everything that must happen, on a busy machine
-ACCOUNT = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-
-CLOSED = "LG001"
-NOT_SYNCHRONOUS = "LG002"
-OPEN_REFUSED = "LG003"
-
-_root = None
-_servers = []
+from test_lease_guard_support import CLOSED, Server, execute, fields, kill, wait_until
 
 
-def root():
-    """The directory of this run; the library is copied into it, because the account may not be able to read the build directory."""
-    global _root
-    if _root is None:
-        _root = tempfile.mkdtemp(prefix="test-lease-guard-", dir="/tmp")
-        shutil.copy(SO, os.path.join(_root, "lease_guard.so"))
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(ACCOUNT)
-            os.chown(_root, account.pw_uid, account.pw_gid)
-        run("initdb", "-D", os.path.join(_root, "template"), "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C")
-        atexit.register(_clean_up)
-    return _root
+class ServerTest(unittest.TestCase):
+    def setUp(self):
+        self.server = Server(self.settings())
+        self.server.must_open()
+        self.server.sql("CREATE TABLE t (i int)")
 
-
-def _clean_up():
-    for server in _servers:
-        server.stop(mode="immediate")
-    shutil.rmtree(_root, ignore_errors=True)
-
-
-def run(program, *arguments, check=True, env=None):
-    """A PostgreSQL program under the account; its whole output is in the error when it fails."""
-    command = [os.path.join(BIN, program), *arguments]
-    if os.geteuid() == 0:
-        command = ["runuser", "-u", ACCOUNT, "--", *command]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
-                          env=env, check=False)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-    return done
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {PATIENCE_S} s: {what}")
-        time.sleep(0.02)
-
-
-class GuardSocket:
-    """One connection to the guard's socket: a line out, a line in."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(path)
-        self.buffer = b""
-
-    def ask(self, line):
-        self.send(line.encode() + b"\n")
-        return self.receive()
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def receive(self):
-        """The next answer; None when the server ended the connection."""
-        while b"\n" not in self.buffer:
-            try:
-                data = self.socket.recv(4096)
-            except ConnectionError:
-                return None
-            if not data:
-                return None
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line.decode()
-
-    def close(self):
-        self.socket.close()
-
-
-def fields(answer):
-    """`ok key=value ...` as a dictionary; fails on anything else."""
-    words = answer.split(" ")
-    if words[0] != "ok":
-        raise AssertionError(f"not ok: {answer}")
-    return dict(word.split("=", 1) for word in words[1:])
-
-
-class Server:
-    def __init__(self, name, settings=None, preload=True, start=True, copy_of=None):
-        self.directory = os.path.join(root(), name)
-        self.data = os.path.join(self.directory, "data")
-        self.log_path = os.path.join(self.directory, "log")
-        self.guard_path = os.path.join(self.data, "lease_guard.sock")
-        self.library = os.path.join(root(), "lease_guard.so")
-        os.mkdir(self.directory)
-        self._own(self.directory)
-        if copy_of is None:
-            subprocess.run(["cp", "-a", os.path.join(root(), "template"), self.data], check=True)
-        else:
-            run("pg_basebackup", "-D", self.data, "-d", copy_of.dsn(), "-R", "-c", "fast")
-        self.configure({
-            "listen_addresses": "''", "unix_socket_directories": f"'{self.directory}'", "port": "5432", "fsync": "on",
-            "shared_buffers": "16MB", "max_connections": "20", "max_prepared_transactions": "5", "wal_level": "logical",
-            "log_min_messages": "info", "log_line_prefix": "'%m [%p] %b %e '", "log_error_verbosity": "verbose",
-            "shared_preload_libraries": f"'{self.library}'" if preload else "''", **(settings or {})})
-        self.running = False
-        _servers.append(self)
-        if start:
-            self.start()
+    def tearDown(self):
+        self.server.stop(mode="immediate")
 
     @staticmethod
-    def _own(path):
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(ACCOUNT)
-            os.chown(path, account.pw_uid, account.pw_gid)
+    def settings():
+        return {}
 
-    def configure(self, settings):
-        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
-            f.writelines(f"{key} = {value}\n" for key, value in settings.items())
-
-    def start(self):
-        run("pg_ctl", "-D", self.data, "-l", self.log_path, "-w", "-t", str(PATIENCE_S), "start")
-        self.running = True
-
-    def stop(self, mode="fast"):
-        if self.running:
-            run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-t", str(PATIENCE_S), "stop")
-            self.running = False
-
-    def restart(self):
-        self.stop()
-        self.start()
-
-    def reload(self):
-        run("pg_ctl", "-D", self.data, "reload")
-
-    def dsn(self, **more):
-        parts = {"host": self.directory, "port": 5432, "user": "postgres", "dbname": "postgres", **more}
-        return " ".join(f"{key}={value}" for key, value in parts.items())
-
-    def connect(self, **more):
-        """An autocommit session."""
-        connection = psycopg2.connect(self.dsn(**more))
-        connection.autocommit = True
-        return connection
-
-    def sql(self, statement, *parameters):
-        """Runs a statement in a session of its own; its rows, or None."""
-        connection = self.connect()
+    def writes(self, connection=None):
+        """True: acknowledged. False: refused with the guard's own code."""
         try:
-            return execute(connection, statement, *parameters)
-        finally:
+            if connection is None:
+                self.server.sql("INSERT INTO t VALUES (1)")
+            else:
+                execute(connection, "INSERT INTO t VALUES (1)")
+            return True
+        except psycopg2.Error as error:
+            self.assertEqual(error.pgcode, CLOSED, error)
+            return False
+
+
+class TroubleTest(ServerTest):
+    def test_full_connection_slots_do_not_close_the_guard(self):
+        connections = []
+        with self.assertRaises(psycopg2.OperationalError):
+            while True:
+                connections.append(self.server.connect())
+        self.server.must_open()
+        self.assertEqual(self.server.status()["state"], "open")
+        self.assertTrue(self.writes(connections[0]))
+        self.server.ask("close epoch=1")
+        self.assertFalse(self.writes(connections[0]))
+        for connection in connections:
             connection.close()
 
-    def guard(self):
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return GuardSocket(self.guard_path)
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
-
-    def ask(self, line):
-        guard = self.guard()
+    def test_a_stopped_postmaster_does_not_close_the_guard(self):
+        connection = self.server.connect()
+        pid = self.server.postmaster_pid()
+        os.kill(pid, signal.SIGSTOP)
         try:
-            return guard.ask(line)
+            for _ in range(3):  # a new connection to the socket each time, and a lease each time
+                self.server.must_open()
+                self.assertTrue(self.writes(connection))
+            self.server.ask("close epoch=1")
+            self.assertFalse(self.writes(connection))
         finally:
-            guard.close()
+            os.kill(pid, signal.SIGCONT)
+        connection.close()
 
-    def status(self):
-        return fields(self.ask("status"))
+    def test_a_backend_killed_begins_a_new_closed_instance(self):
+        before = self.server.status()["instance"]
+        self.server.ask("close epoch=1")
+        victim = self.server.connect()
+        kill(victim.info.backend_pid)
+        wait_until(lambda: self.instance_now() not in (None, before), "the server reinitialises itself")
+        victim.close()
+        status = self.server.status()
+        self.assertEqual((status["state"], status["epoch"], status["closed_epoch"]), ("closed", "0", "0"))
+        now = status["now_us"]
+        self.assertEqual(self.server.ask(f"open instance={before} epoch=9 t0_us={now} hold_ms=60000"), "refused reason=instance")
+        wait_until(self.accepts, "connections are accepted again")
+        self.assertFalse(self.writes())
+        self.server.must_open(epoch=2)
+        self.assertTrue(self.writes())
 
-    def open(self, epoch=1, hold_ms=3_600_000):
-        """A lease from now on; the answer."""
-        now = fields(self.ask("now"))
-        return self.ask(f"open instance={now['instance']} epoch={epoch} t0_us={now['now_us']} hold_ms={hold_ms}")
+    def test_the_worker_killed_comes_back_with_a_new_instance(self):
+        before = self.server.status()["instance"]
+        kill(self.server.worker_pid())
+        wait_until(lambda: self.instance_now() not in (None, before), "the server reinitialises itself")
+        wait_until(self.accepts, "connections are accepted again")
+        self.assertFalse(self.writes())
 
-    def must_open(self, epoch=1, hold_ms=3_600_000):
-        return int(fields(self.open(epoch, hold_ms))["deadline_us"])
+    def test_the_worker_ended_politely_comes_back_in_the_same_instance(self):
+        before = self.server.status()["instance"]
+        pid = self.server.worker_pid()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker ends")
+        self.assertEqual(self.server.status()["instance"], before)
+        self.assertTrue(self.writes())
+        self.server.must_open()
 
-    def let_lease_end(self):
-        """Shortens the running lease until it is over, by the newest sample deciding; no waiting for a clock."""
-        status = self.status()
-        self.must_open(epoch=int(status["epoch"]), hold_ms=1)
-        wait_until(lambda: self.status()["state"] == "closed", "the lease is over")
+    def test_the_worker_ends_with_its_postmaster(self):
+        pids = self.server.all_pids()
+        worker = self.server.worker_pid()
+        kill(pids[0])
+        wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the worker ends")
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the whole server ends")
+        self.server.start()  # the socket that was left behind is no obstacle
+        self.assertFalse(self.writes())
 
-    def postmaster_pid(self):
-        with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8") as f:
-            return int(f.readline())
+    def test_a_stopped_server_leaves_no_socket(self):
+        self.server.stop()
+        self.assertFalse(os.path.exists(self.server.guard_path))
 
-    def all_pids(self):
-        """The postmaster and its children, parent first."""
-        parent = self.postmaster_pid()
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], stdout=subprocess.PIPE, text=True, check=False).stdout
-        return [parent, *map(int, children.split())]
+    def test_a_smart_shutdown_does_not_close_the_guard_for_the_sessions_it_waits_for(self):
+        connection = self.server.connect()
+        os.kill(self.server.postmaster_pid(), signal.SIGTERM)
+        wait_until(lambda: not self.accepts(), "no new connections")
+        self.server.must_open()
+        self.assertTrue(self.writes(connection))
+        connection.close()
+        wait_until(lambda: not os.path.exists(os.path.join(self.server.data, "postmaster.pid")), "the server ends")
+        self.server.running = False
 
-    def signal_all(self, number):
-        for pid in self.all_pids():
+    def test_a_restart_begins_a_new_closed_instance(self):
+        before = self.server.status()["instance"]
+        self.server.restart()
+        status = self.server.status()
+        self.assertNotEqual(status["instance"], before)
+        self.assertEqual(status["state"], "closed")
+        self.assertFalse(self.writes())
+
+    def test_checkpoints_and_a_clean_shutdown_work_while_closed(self):
+        self.server.ask("close epoch=1")
+        self.server.sql("CHECKPOINT")
+        self.server.restart()
+
+    def test_renewals_keep_a_short_lease_open_under_load(self):
+        """A lease of two seconds, renewed by hand; the writer sees no refusal."""
+        self.server.must_open(epoch=2, hold_ms=10_000)
+        stop = threading.Event()
+        result = {"count": 0, "error": None}
+
+        def write():
+            connection = self.server.connect()
             try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
+                while not stop.is_set():
+                    execute(connection, "INSERT INTO t VALUES (1)")
+                    result["count"] += 1
+            except psycopg2.Error as error:
+                result["error"] = error
+            connection.close()
 
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as f:
-            return f.read()
+        thread = threading.Thread(target=write)
+        thread.start()
+        for _ in range(10):
+            self.server.must_open(epoch=2, hold_ms=10_000)
+            time.sleep(0.05)
+        wait_until(lambda: result["count"] > 10 or result["error"], "the writer writes")
+        stop.set()
+        thread.join()
+        self.assertIsNone(result["error"])
+
+    def instance_now(self):
+        try:
+            guard = self.server.guard()
+        except OSError:
+            return None
+        answer = guard.ask("now") if guard else None
+        guard.close()
+        return fields(answer)["instance"] if answer else None
+
+    def accepts(self):
+        try:
+            self.server.connect().close()
+            return True
+        except psycopg2.OperationalError:
+            return False
 
 
-def execute(connection, statement, *parameters):
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters or None)
-        return cursor.fetchall() if cursor.description else None
+class AutovacuumTest(ServerTest):
+    @staticmethod
+    def settings():
+        return {"autovacuum": "off", "autovacuum_naptime": "1", "autovacuum_vacuum_threshold": "10",
+                "autovacuum_analyze_threshold": "10", "autovacuum_vacuum_scale_factor": "0", "autovacuum_analyze_scale_factor": "0"}
+
+    def test_autovacuum_and_autoanalyze_run_while_closed(self):
+        self.server.sql("INSERT INTO t SELECT generate_series(1, 1000)")
+        self.server.sql("DELETE FROM t WHERE i > 100")
+        self.server.ask("close epoch=1")
+        self.assertEqual(self.server.sql("SELECT count(*) FROM pg_stats WHERE tablename = 't'"), [(0,)])
+        self.server.configure({"autovacuum": "on"})
+        self.server.reload()
+        wait_until(lambda: self.server.sql("SELECT autovacuum_count > 0 AND autoanalyze_count > 0 FROM pg_stat_user_tables "
+                                           "WHERE relname = 't'") == [(True,)], "autovacuum has run")
+        # Analyze writes pg_statistic in a transaction with an id: exempt, and really committed.
+        self.assertEqual(self.server.sql("SELECT count(*) FROM pg_stats WHERE tablename = 't'"), [(1,)])
+        self.assertFalse(self.writes())
+        self.assertNotIn("autovacuum worker LG001", self.server.log())
+
+    def test_a_client_cannot_pass_for_an_internal_worker(self):
+        self.server.sql("INSERT INTO t SELECT generate_series(1, 1000)")
+        self.server.ask("close epoch=1")
+        for options in ("'-c application_name=autovacuum'", "'-c session_replication_role=replica'",
+                        "'-c default_transaction_read_only=off'"):
+            connection = self.server.connect(options=options)
+            self.assertFalse(self.writes(connection))
+            connection.close()
+        connection = self.server.connect()
+        with self.assertRaises(psycopg2.Error) as caught:
+            execute(connection, "ANALYZE t")
+        self.assertEqual(caught.exception.pgcode, CLOSED)
+        connection.close()
 
 
-def kill(pid, number=signal.SIGKILL):
-    os.kill(pid, number)
+if __name__ == "__main__":
+    unittest.main()
