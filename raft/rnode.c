@@ -65,6 +65,31 @@ static void barrier_begin(struct rnode *node)
                       raft_strerror(rv), raft_errmsg(&node->raft));
 }
 
+static void on_nudged(struct raft_barrier *request, int status)
+{
+    struct rnode *node = request->data;
+
+    (void)status; /* committed or not: its sending was its purpose */
+    node->nudging = false;
+    free(request);
+}
+
+void rnode_nudge(struct rnode *node)
+{
+    struct raft_barrier *request;
+
+    if (node->closing || node->nudging || node->guard.dead || !raft_leads(node))
+        return;
+    request = calloc(1, sizeof *request);
+    if (request == NULL)
+        return; /* the heartbeat does the same, later */
+    request->data = node;
+    if (raft_barrier(&node->raft, request, on_nudged) == 0)
+        node->nudging = true;
+    else
+        free(request); /* a transfer is under way, or disks are full */
+}
+
 static void publish(struct rnode *node)
 {
     struct rnode_leadership now = leadership_now(node);
@@ -90,6 +115,7 @@ static void at_rest(void *ctx)
         node->barrier_committed_term = term;
     if (!node->guard.dead)
         publish(node);
+    rnode_proposals_lose(node, raft_leads(node), node->raft.current_term);
     if (!node->guard.dead && !node->closing)
         rnode_proposals_finish(node);
 }

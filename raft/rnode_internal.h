@@ -12,6 +12,7 @@ struct proposal {
     struct rnode *node;
     bool held; /* its callback has not come; on libuv's io it comes some time after the entry was applied */
     bool due;  /* `done` has not been called */
+    bool decided;
     bool applied;
     uint64_t index;
     uint64_t term;
@@ -40,6 +41,7 @@ struct rnode {
     struct raft_transfer transfers[RNODE_TRANSFERS_KEPT];
     unsigned transfer_next;
     bool transferring;
+    bool nudging; /* a barrier for the followers' sake is under way */
 
     uint64_t applied_index; /* of the last command, not of barriers and configurations */
     uint64_t applied_term;
@@ -62,6 +64,8 @@ void rnode_fsm_init(struct rnode *node);
 struct proposal *rnode_proposal_find(struct rnode *node, uint64_t index, uint64_t term);
 /* It has been applied, or (not applied) its fate is out of this node's sight. */
 void rnode_proposal_decide(struct proposal *p);
+/* This node leads no more, or another term: what it proposed before and has not applied is out of its sight. */
+void rnode_proposals_lose(struct rnode *node, bool leads, uint64_t term);
 /* Calls `done` for all that are decided. libraft is at rest. */
 void rnode_proposals_finish(struct rnode *node);
 

@@ -3,7 +3,7 @@
  * Happy path: the frame names the index and the term at which it is about to stand; raft_apply puts it there; on_apply (rnode_fsm.c) finds the
  * proposal by both, leaves the outcome in it and decides it; when libraft is at rest `done` is called. libraft's own callback, which libuv's io
  * fires a turn of the loop later, only gives the request's memory back.
- * Failure: leadership lost (or the node closed) before that: libraft's callback says so, UNKNOWN, because a later leader may still commit the entry. */
+ * Failure: leadership lost (or the node closed) before that: UNKNOWN, because a later leader may still commit the entry. */
 #include "raft/rnode_internal.h"
 
 #include "base/check.h"
@@ -20,7 +20,7 @@ struct proposal *rnode_proposal_find(struct rnode *node, uint64_t index, uint64_
         return NULL;
     for (size_t i = 0; i < RNODE_INFLIGHT_MAX; i++) {
         struct proposal *p = &node->proposals[i];
-        if (p->held && p->due && !p->applied && p->index == index && p->term == term)
+        if (p->due && !p->decided && p->index == index && p->term == term)
             return p;
     }
     return NULL;
@@ -29,6 +29,7 @@ struct proposal *rnode_proposal_find(struct rnode *node, uint64_t index, uint64_
 void rnode_proposal_decide(struct proposal *p)
 {
     struct rnode *node = p->node;
+    p->decided = true;
     node->proposals_undecided--;
     p->next = NULL;
     if (node->decided_last != NULL)
@@ -44,11 +45,20 @@ static void on_released(struct raft_apply *request, int status, void *result)
     struct rnode *node = p->node;
     (void)result;
     ASSERT(p->held);
-    if (status == 0 && !p->applied)
+    if (status == 0 && !p->applied && !p->decided)
         io_guard_fail(&node->guard, "entry %" PRIu64 " was answered without having been applied", p->index);
-    if (!p->applied)
+    if (!p->decided)
         rnode_proposal_decide(p);
     p->held = false;
+}
+
+void rnode_proposals_lose(struct rnode *node, bool leads, uint64_t term)
+{
+    for (size_t i = 0; i < RNODE_INFLIGHT_MAX && node->proposals_undecided > 0; i++) {
+        struct proposal *p = &node->proposals[i];
+        if (p->due && !p->decided && (!leads || p->term != term))
+            rnode_proposal_decide(p);
+    }
 }
 
 void rnode_proposals_finish(struct rnode *node)
@@ -78,7 +88,7 @@ static enum status submit(struct rnode *node, struct proposal *p, struct raft_bu
 {
     memset(&p->request, 0, sizeof p->request);
     p->request.data = p;
-    p->applied = false;
+    p->applied = p->decided = false;
     p->held = p->due = true; /* before the call, so that not even an immediate apply would miss it */
     node->proposals_undecided++;
     int rv = raft_apply(&node->raft, &p->request, frame, 1, on_released);
