@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "io/clock.h"
 
+#define RESERVE_MS_MAX 100
+
 static void result_set(struct step_attempt *a, bool ok, const char *format, va_list args)
 {
     a->result.ok = ok;
@@ -62,7 +64,8 @@ void step_waits(struct step_attempt *a, const char *format, ...)
 
 uint32_t step_left_ms(const struct step_attempt *a)
 {
-    uint64_t left_ms = clock_left_ms(a->t0_us, a->deadline_ms);
+    uint32_t reserve_ms = a->deadline_ms / 4 < RESERVE_MS_MAX ? a->deadline_ms / 4 : RESERVE_MS_MAX;
+    uint64_t left_ms = clock_left_ms(a->t0_us, a->deadline_ms - reserve_ms);
 
     return left_ms > 0 ? (uint32_t)left_ms : 1;
 }

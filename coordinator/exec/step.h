@@ -91,7 +91,8 @@ void step_failed(struct step_attempt *a, const char *format, ...) __attribute__(
 void step_end_ok(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void step_end_failed(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void step_waits(struct step_attempt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Of the attempt, until its deadline; at least 1. */
+/* For the adapter that does the step: until a little before the deadline, so that the adapter's own words on what was missing come first.
+ * At least 1. */
 uint32_t step_left_ms(const struct step_attempt *a);
 /* The service's server on this host, or the attempt has ended. */
 bool step_has_local(struct step_attempt *a);

@@ -9,7 +9,8 @@
 #include "postgres/canary.h"
 
 #define PAUSE_MS 20
-#define WRITE_TIMEOUT_MS 2000 /* of one try: a hung one must not use up the attempt */
+#define WRITE_TIMEOUT_MS                                                                                               \
+    2000 /* of one try: a hung one must not use up the attempt, whose own deadline ends the last one */
 
 struct canary_step {
     struct step_attempt *a;
@@ -34,12 +35,9 @@ static void end(struct canary_step *c)
 
 static struct canary_request request_of(const struct step_attempt *a)
 {
-    uint32_t left_ms = step_left_ms(a);
-
-    return (struct canary_request){ .conninfo = a->local->conninfo,
-                                    .node = a->env->self,
-                                    .epoch = a->epoch,
-                                    .timeout_ms = left_ms < WRITE_TIMEOUT_MS ? left_ms : WRITE_TIMEOUT_MS };
+    return (struct canary_request){
+        .conninfo = a->local->conninfo, .node = a->env->self, .epoch = a->epoch, .timeout_ms = WRITE_TIMEOUT_MS
+    };
 }
 
 /* Cancelled while it could still be retried: nothing more to say than what it waited for. */

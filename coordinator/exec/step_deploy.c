@@ -51,8 +51,10 @@ static void begin(struct step_attempt *a)
                                        .site = a->site_name,
                                        .epoch = a->epoch,
                                        .operation = a->operation,
-                                       .t0_us = a->t0_us,
-                                       .deadline_ms = a->deadline_ms };
+                                       .t0_us = clock_now_us() };
+    request.deadline_ms = step_left_ms(a);
+    if (request.deadline_ms > 2 * a->env->child.grace_ms)
+        request.deadline_ms -= a->env->child.grace_ms; /* its group is dead before the attempt's deadline */
     step_waits(a, "%.100s to end", argv[0]);
     deploy_command_method.begin(command, &request, on_deployed, a);
 }

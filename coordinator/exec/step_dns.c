@@ -5,6 +5,7 @@
 
 #include "dns/rfc2136.h"
 #include "exec/steps.h"
+#include "io/clock.h"
 
 _Static_assert(RFC2136_SERVERS_MAX >= DNS_SERVERS_MAX, "every configured server can be used");
 
@@ -86,8 +87,8 @@ static void begin(struct step_attempt *a)
                                     .epoch = a->epoch,
                                     .service = a->config.name,
                                     .site = a->site_name,
-                                    .t0_us = a->t0_us,
-                                    .deadline_ms = a->deadline_ms };
+                                    .t0_us = clock_now_us(),
+                                    .deadline_ms = step_left_ms(a) };
     step_waits(a, "an authority of %.64s to take the update to %s", dns->name, d->address);
     dns_rfc2136.begin(d->method, &request, on_published, d);
 }

@@ -513,6 +513,9 @@ static void dns_points_at_the_target(void **state)
     assert_string_equal(must_succeed(node_b, STEP_DNS, SITE_B)->detail, expected);
     dig(&knot, "app.example.test", "A", found, sizeof found);
     assert_string_equal(found, "127.10.2.1");
+    text(dns->key, sizeof dns->key, "env:COORD_TEST_TSIG_KEY");
+    must_fail(node_b, STEP_DNS, SITE_B, "env:COORD_TEST_TSIG_KEY: not in coordd's environment");
+    assert_int_equal(setenv("COORD_TEST_TSIG_KEY", "hmac-sha256:" DNS_KEY_NAME ":" DNS_KEY_SECRET, 1), 0);
     assert_says(must_succeed(node_b, STEP_DNS, SITE_B), "(it was so already)");
 }
 
@@ -532,7 +535,7 @@ static void deploy_runs_the_sites_command_with_the_epoch(void **state)
     must_fail(node_b, STEP_DEPLOY, SITE_B, "/bin/sh: exit code 3: no room");
     argv->count = 2;
     memcpy(argv->bytes, hanging, sizeof hanging);
-    must_fail(node_b_hasty, STEP_DEPLOY, SITE_B, "300 ms");
+    must_fail(node_b_hasty, STEP_DEPLOY, SITE_B, "sleep");
     argv->count = 0;
 }
 
