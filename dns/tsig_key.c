@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "io/secret.h"
 
 /* An open file that belongs to its owner alone. */
 static enum status key_open(const char *path, int *out, struct error *err)
@@ -70,23 +71,33 @@ static enum status key_parse(char *text, struct tsig_key *out)
     return STATUS_OK;
 }
 
+static enum status key_from_file(const char *path, char *text, size_t capacity_bytes, struct error *err)
+{
+    ssize_t n;
+    int fd;
+
+    if (key_open(path, &fd, err) != STATUS_OK)
+        return err != NULL ? err->status : STATUS_FAILED;
+    n = read(fd, text, capacity_bytes - 1);
+    (void)close(fd);
+    if (n < 0 || n == (ssize_t)capacity_bytes - 1)
+        return error_set(err, STATUS_INVALID, "TSIG key %.250s cannot be read or is longer than a key", path);
+    text[n] = '\0';
+    return STATUS_OK;
+}
+
 enum status tsig_key_read(const char *path, struct tsig_key *out, struct error *err)
 {
     char text[TSIG_KEY_FILE_MAX];
     struct dns_message probe;
     enum status status;
-    ssize_t n;
-    int fd;
 
     if (strncmp(path, "file:", 5) == 0)
         path += 5;
-    if (key_open(path, &fd, err) != STATUS_OK)
-        return err != NULL ? err->status : STATUS_FAILED;
-    n = read(fd, text, sizeof text - 1);
-    (void)close(fd);
-    if (n < 0 || n == (ssize_t)sizeof text - 1)
-        return error_set(err, STATUS_INVALID, "TSIG key %.250s cannot be read or is longer than a key", path);
-    text[n] = '\0';
+    status = strncmp(path, "env:", 4) == 0 ? secret_read(path, text, sizeof text, err)
+                                           : key_from_file(path, text, sizeof text, err);
+    if (status != STATUS_OK)
+        return status;
     memset(out, 0, sizeof *out);
     status = key_parse(text, out);
     explicit_bzero(text, sizeof text);

@@ -8,7 +8,7 @@
 #define TSIG_KEY_FILE_MAX 4096
 
 /* One line `hmac-sha256:NAME:BASE64SECRET`, as `keymgr -t` and `nsupdate -y` have it; '#' begins a comment line. Refuses a file that
- * group or others can read or write. `path` may be given as a reference, "file:/etc/coord/tsig.key". */
+ * group or others can read or write. `path` may be given as a reference, "file:/etc/coord/tsig.key" or "env:NAME". */
 enum status tsig_key_read(const char *path, struct tsig_key *out, struct error *err);
 
 /* Overwrites the secret. */
