@@ -192,6 +192,8 @@ void api_applied(struct api *api)
 {
     for (struct follower *f = api->followers; f != NULL; f = f->next)
         follower_feed(f);
+    if (api->held != NULL)
+        api_submissions_look(api);
 }
 
 static void get_events(struct api *api, struct http_exchange *x, const struct http_request *request)
@@ -418,6 +420,8 @@ struct api *api_create(uv_loop_t *loop, const struct api_hooks *hooks)
     ASSERT(api != NULL);
     api->loop = loop;
     api->hooks = *hooks;
+    ASSERT(uv_timer_init(loop, &api->hold) == 0);
+    api->hold.data = api;
     api->http = http_server_create(loop, NULL, on_request, api);
     return api;
 }
@@ -427,21 +431,30 @@ enum status api_listen(struct api *api, const char *socket_path, struct error *e
     return http_server_listen(api->http, socket_path, err);
 }
 
-static void on_http_closed(void *ctx)
+static void on_timer_closed(uv_handle_t *handle)
 {
-    struct api *api = ctx;
+    struct api *api = handle->data;
     void (*closed)(void *) = api->closed;
     void *closed_ctx = api->closed_ctx;
 
     ASSERT(api->followers == NULL);
+    ASSERT(api->held == NULL);
     free(api);
     if (closed != NULL)
         closed(closed_ctx);
+}
+
+static void on_http_closed(void *ctx)
+{
+    struct api *api = ctx;
+    uv_close((uv_handle_t *)&api->hold, on_timer_closed);
 }
 
 void api_destroy(struct api *api, void (*closed)(void *ctx), void *ctx)
 {
     api->closed = closed;
     api->closed_ctx = ctx;
+    api->closing = true;
+    api_submissions_look(api); /* what waits only for our own sight of it is answered now */
     http_server_destroy(api->http, on_http_closed, api);
 }

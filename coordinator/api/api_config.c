@@ -126,11 +126,20 @@ static void on_applied(struct api_submission *submission, const struct outcome *
     api_refuse(submission->x, outcome->status, NULL, "%s", outcome->reason);
 }
 
+static bool version_is_visible(const struct state *s, const struct api_submission *submission,
+                               const struct outcome *outcome)
+{
+    (void)submission;
+    return s->config_version >= outcome->value;
+}
+
 static void submit(struct api *api, struct http_exchange *x, const struct http_request *request,
                    const struct services_config *config, uint64_t base_version, struct json_t *changes)
 {
     struct command *command = calloc(1, sizeof *command);
-    struct api_submission submission = { .api = api, .x = x, .answer = on_applied, .extra = changes };
+    struct api_submission submission = {
+        .api = api, .x = x, .answer = on_applied, .visible = version_is_visible, .extra = changes
+    };
 
     ASSERT(command != NULL);
     command_clear(command, COMMAND_CONFIG_APPLY);

@@ -10,12 +10,16 @@
 #define API_SEGMENTS_MAX 6
 
 struct follower;
+struct held;
 
 struct api {
     uv_loop_t *loop;
     struct api_hooks hooks;
     struct http_server *http;
     struct follower *followers; /* of the events */
+    struct held *held;          /* submissions that wait for this node to apply them */
+    uv_timer_t hold;
+    bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -90,10 +94,16 @@ struct api_submission {
     service_id service;
     site_id site;
     uint32_t overrides;
+    operation_id operation;
+    enum command_kind kind;
+    enum service_change change;
     struct json_t *extra; /* taken; freed at the end unless `answer` took it and set it to NULL */
     char message[160];    /* of a success */
+    /* A success shows in what this node has applied: only then is it answered. NULL: at once. */
+    bool (*visible)(const struct state *s, const struct api_submission *submission, const struct outcome *outcome);
     void (*answer)(struct api_submission *submission, const struct outcome *outcome);
 };
+void api_submissions_look(struct api *api); /* after entries were applied, and at closing */
 void api_submit(const struct api_submission *submission, const struct command *command);
 
 #endif

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define FORCE_MAX 16
-#define NO_LEADER_FIX "coordctl status at each node: more than half of them must run and reach each other"
 
 /* From /etc/passwd alone: a name service over the network could block the loop. */
 static bool user_name(uint32_t uid, char *out, size_t capacity)
@@ -43,44 +42,6 @@ void api_who(const struct api *api, const struct http_request *request, char out
     if (request->peer_known && !user_name(request->peer_uid, user, sizeof user))
         text_set(user, sizeof user, "uid %" PRIu32, request->peer_uid);
     text_set(out, WHO_MAX_BYTES, "%s@%s", user, node.name);
-}
-
-/* ---- submitting ---- */
-
-static void refuse_submission(struct http_exchange *x, enum status status)
-{
-    if (status == STATUS_UNKNOWN || status == STATUS_TIMED_OUT || status == STATUS_CANCELED)
-        api_refuse(x, STATUS_UNKNOWN, "look with coordctl status and coordctl events before you try again",
-                   "contact to the leader was lost: it may have been done, or may still be");
-    else if (status == STATUS_NO_LEADER || status == STATUS_UNREACHABLE)
-        api_refuse(x, status, NO_LEADER_FIX, "no leader can be reached from this node; nothing was done");
-    else if (status == STATUS_FULL)
-        api_refuse(x, status, "try again in a moment", "too much is under way; nothing was done");
-    else
-        api_refuse(x, status, NULL, "the leader did not take the command (%s); nothing was done", status_word(status));
-}
-
-static void on_submitted(void *ctx, enum status status, const struct outcome *outcome)
-{
-    struct api_submission *submission = ctx;
-
-    if (status == STATUS_OK) {
-        ASSERT(outcome != NULL);
-        submission->answer(submission, outcome);
-    } else {
-        refuse_submission(submission->x, status);
-    }
-    json_free(submission->extra);
-    free(submission);
-}
-
-void api_submit(const struct api_submission *submission, const struct command *command)
-{
-    struct api_submission *copy = malloc(sizeof *copy);
-
-    ASSERT(copy != NULL);
-    *copy = *submission;
-    copy->api->hooks.submit(copy->api->hooks.ctx, command, API_SUBMIT_DEADLINE_MS, on_submitted, copy);
 }
 
 /* {"status":"ok","message":...} or the log's refusal. */
@@ -220,6 +181,14 @@ static void answer_gates(struct api *api, struct http_exchange *x, service_id se
     api_answer(x, 409, body);
 }
 
+/* An operation is numbered by the entry that started it. */
+static bool operation_is_visible(const struct state *s, const struct api_submission *submission,
+                                 const struct outcome *outcome)
+{
+    (void)submission;
+    return s->applied_index >= outcome->value;
+}
+
 static void answer_promote(struct api_submission *submission, const struct outcome *outcome)
 {
     const struct state *s = api_state(submission->api);
@@ -266,7 +235,9 @@ void api_promote(struct api *api, struct http_exchange *x, const struct http_req
     const struct state *s = api_state(api);
     const struct service *svc = &s->services[service];
     struct promote_request in;
-    struct api_submission submission = { .api = api, .x = x, .service = service, .answer = answer_promote };
+    struct api_submission submission = {
+        .api = api, .x = x, .service = service, .answer = answer_promote, .visible = operation_is_visible
+    };
     struct command *command;
 
     memset(&in, 0, sizeof in);
@@ -328,6 +299,27 @@ struct reason_request {
         .size = NAME_MAX_BYTES                                                                                         \
     }
 
+static bool change_is_visible(const struct state *s, const struct api_submission *submission,
+                              const struct outcome *outcome)
+{
+    const struct service *svc = &s->services[submission->service];
+
+    (void)outcome;
+    switch (submission->change) {
+    case SERVICE_ARM:
+        return svc->armed;
+    case SERVICE_DISARM:
+        return !svc->armed;
+    case SERVICE_PAUSE:
+        return svc->paused;
+    case SERVICE_RESUME:
+        return !svc->paused;
+    case SERVICE_CHANGE_COUNT:
+        break;
+    }
+    return true;
+}
+
 void api_service_set(struct api *api, struct http_exchange *x, const struct http_request *request, service_id service,
                      enum service_change change)
 {
@@ -336,7 +328,9 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
         "armed: a failover may start", "disarmed: nothing starts by itself, and the lease is not enforced",
         "paused: nothing starts, and the lease is not enforced", "resumed"
     };
-    struct api_submission submission = { .api = api, .x = x, .answer = answer_done };
+    struct api_submission submission = {
+        .api = api, .x = x, .service = service, .change = change, .answer = answer_done, .visible = change_is_visible
+    };
     struct reason_request in;
     struct command *command;
 
@@ -354,10 +348,28 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
 
 /* ---- operations ---- */
 
+/* An approval and an abort move the operation; a certificate and a skip show in its steps, which is soon enough. */
+static bool act_is_visible(const struct state *s, const struct api_submission *submission,
+                           const struct outcome *outcome)
+{
+    const struct operation *op = api_find_operation(s, submission->operation);
+
+    (void)outcome;
+    if (op == NULL)
+        return true;
+    if (submission->kind == COMMAND_OPERATION_APPROVE)
+        return op->state != OPERATION_PROPOSED;
+    if (submission->kind == COMMAND_OPERATION_ABORT)
+        return op->state != OPERATION_PROPOSED && op->state != OPERATION_RUNNING;
+    return true;
+}
+
 static void submit_operation(struct api *api, struct http_exchange *x, const struct http_request *request,
                              operation_id id, enum command_kind kind, const char *reason, const char *done)
 {
-    struct api_submission submission = { .api = api, .x = x, .answer = answer_done };
+    struct api_submission submission = {
+        .api = api, .x = x, .operation = id, .kind = kind, .answer = answer_done, .visible = act_is_visible
+    };
     struct command *command = new_command(api, request, kind);
 
     /* The three kinds share their fields. */
