@@ -74,7 +74,6 @@ static void on_beat(uv_timer_t *beat)
     if (d->closing)
         return;
     daemon_beat(d);
-    daemon_canary_tables(d);
     daemon_setup_beat(beat->data);
 }
 

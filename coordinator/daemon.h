@@ -75,6 +75,7 @@ struct daemon {
     uv_idle_t tick_idle;   /* keeps the poll from sleeping while a tick is due */
     uv_check_t tick_check; /* a tick is acted on after the network was read */
     bool tick_due;
+    bool nudge; /* an entry was applied that some follower must act on */
     uv_signal_t signals[2];
     struct daemon_unsent *unsent;
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */

@@ -17,6 +17,12 @@
 #define COLD_US_MIN (10 * INT64_C(1000000))
 #define TRANSFER_PAUSE_US (5 * INT64_C(1000000))
 
+/* Entries that another node is waited for. */
+static bool concerns_another(const struct command *c)
+{
+    return c->kind == COMMAND_STEP_ASSIGN || c->kind == COMMAND_PROMOTE || c->kind == COMMAND_GRANT;
+}
+
 static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *bytes, size_t length, uint8_t *out)
 {
     struct daemon *d = ctx;
@@ -38,6 +44,7 @@ static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *byt
         abort();
     }
     leader_applied(&d->leader, d->state);
+    d->nudge = d->nudge || (d->leader.leading && concerns_another(d->applying));
     (void)uv_async_send(&d->wake);
     if (outcome_encode(&outcome, out, COMMAND_OUTCOME_MAX_BYTES, &used) != STATUS_OK)
         return 0;
@@ -250,7 +257,11 @@ void daemon_drive(struct daemon *d)
         ASSERT(p != NULL);
         *p = (struct proposal){ .daemon = d, .term = d->leader.term, .slot = slot };
         daemon_submit(d, d->proposing, PROPOSAL_DEADLINE_MS, on_proposed, p);
+        d->nudge = false; /* that entry's message does it */
     }
+    if (d->nudge)
+        rnode_nudge(node_uv_rnode(d->node));
+    d->nudge = false;
 }
 
 static void hand_over(struct daemon *d, int64_t now_us)
