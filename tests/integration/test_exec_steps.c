@@ -578,6 +578,46 @@ static void fence_of_a_stopped_server_proves_it_stopped(void **state)
     *lease = was;
 }
 
+/* Superseded at any turn of the loop: the step lets go of everything, soon, and nothing is submitted. */
+static void every_step_can_be_cancelled_at_any_time(void **state)
+{
+    static const char hanging[] = "/bin/sleep\0"
+                                  "60";
+    static const unsigned turns[] = { 0, 1, 2, 3, 5, 8, 13, 21 };
+    struct site_config *site = &state_now.services[0].config.sites[SITE_B];
+
+    (void)state;
+    site->deploy.count = 2;
+    memcpy(site->deploy.bytes, hanging, sizeof hanging);
+    submitted = false;
+    for (unsigned step = 0; step < STEP_COUNT; step++) {
+        struct exec *e = step == STEP_FENCE ? node_a : node_b;
+
+        for (unsigned i = 0; i < sizeof turns / sizeof turns[0]; i++) {
+            struct operation *op = operation();
+
+            op->run_count = 1;
+            op->runs[0] = (struct step_run){ .step = (enum step)step,
+                                             .site = step == STEP_FENCE ? SITE_A : SITE_B,
+                                             .state = RUN_ASSIGNED,
+                                             .attempt = 1000 + i,
+                                             .node = step == STEP_FENCE ? NODE_A : NODE_B,
+                                             .epoch = NEW_EPOCH };
+            exec_on_state(e);
+            assert_int_equal(exec_busy(e), 1);
+            for (unsigned turn = 0; turn < turns[i] && !submitted; turn++) {
+                (void)uv_run(&loop, UV_RUN_NOWAIT);
+                (void)usleep(1000);
+            }
+            op->runs[0].state = RUN_SKIPPED;
+            exec_on_state(e);
+            while (exec_busy(e) > 0)
+                (void)uv_run(&loop, UV_RUN_ONCE);
+            submitted = false;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +634,7 @@ int main(void)
         cmocka_unit_test(deploy_runs_the_sites_command_with_the_epoch),
         cmocka_unit_test(verify_waits_for_health_and_every_authority),
         cmocka_unit_test(fence_of_a_stopped_server_proves_it_stopped),
+        cmocka_unit_test(every_step_can_be_cancelled_at_any_time),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
