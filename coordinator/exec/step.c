@@ -10,6 +10,9 @@
 #define RESERVE_MS_MAX 100
 
 static void result_set(struct step_attempt *a, bool ok, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void result_set(struct step_attempt *a, bool ok, const char *format, va_list args)
 {
     a->result.ok = ok;
     text_set_list(a->result.detail, sizeof a->result.detail, format, args);
