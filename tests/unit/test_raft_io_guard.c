@@ -242,7 +242,7 @@ static int append(struct rig *r, struct raft_io_append *req)
     return outer(r)->append(outer(r), req, NULL, 0, lib_appended);
 }
 
-static void receive(struct rig *r, unsigned type, raft_id from)
+static void receive(struct rig *r, unsigned short type, raft_id from)
 {
     struct raft_message m;
     memset(&m, 0, sizeof m);
