@@ -16,6 +16,8 @@
 
 #define SERVERS_MAX 16
 #define START_PATIENCE_S 60
+#define TICK_MS 10
+#define PATIENCE_MS 60000
 
 static char base_dir[64];
 static struct pg_server *servers[SERVERS_MAX];
@@ -279,31 +281,32 @@ const char *pg_server_sql(const struct pg_server *s, const char *sql)
     return cell;
 }
 
-static void on_patience(uv_timer_t *timer)
+/* Also wakes the loop: UV_RUN_ONCE runs timers first and may then wait for the next one although *flag is set. */
+static void on_tick(uv_timer_t *timer)
 {
-    *(bool *)timer->data = true;
+    ++*(int *)timer->data;
 }
 
-static void on_patience_closed(uv_handle_t *handle)
+static void on_tick_closed(uv_handle_t *handle)
 {
     handle->data = NULL;
 }
 
 void loop_until(uv_loop_t *loop, const bool *flag)
 {
-    uv_timer_t patience;
-    bool expired = false;
+    uv_timer_t tick;
+    int ticks = 0;
 
-    if (uv_timer_init(loop, &patience) != 0)
+    if (uv_timer_init(loop, &tick) != 0)
         fail("start", "a timer");
-    patience.data = &expired;
+    tick.data = &ticks;
     uv_update_time(loop);
-    (void)uv_timer_start(&patience, on_patience, 60 * 1000, 0);
-    while (!*flag && !expired)
+    (void)uv_timer_start(&tick, on_tick, TICK_MS, TICK_MS);
+    while (!*flag && ticks < PATIENCE_MS / TICK_MS)
         (void)uv_run(loop, UV_RUN_ONCE);
-    if (expired)
+    if (!*flag)
         fail("wait", "for the operation under test: 60 s");
-    uv_close((uv_handle_t *)&patience, on_patience_closed);
-    while (patience.data != NULL)
-        (void)uv_run(loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&tick, on_tick_closed);
+    while (tick.data != NULL)
+        (void)uv_run(loop, UV_RUN_NOWAIT);
 }

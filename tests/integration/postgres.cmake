@@ -7,3 +7,5 @@ coord_test(test_postgres integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integrati
 
 coord_test(test_probe_postgres integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_probe_postgres.c
            LINKS coord_probe coord_pg_fixture)
+
+coord_test(test_pg integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_pg.c LINKS coord_io_pg coord_pg_fixture)

@@ -25,6 +25,7 @@
 static uv_loop_t loop;
 static struct pg_server primary;
 static struct pg_server standby;
+static struct pg_server unsevered; /* a second standby, promoted without having been severed */
 static char saved_path[160];
 
 struct outcome {
@@ -259,9 +260,9 @@ static void a_wait_for_a_lost_standby_ends_at_our_deadline(void **state)
 
 /* The trap: the receiver has just ended because the primary died, and the startup process sleeps for up to 5 s. Inherited synchronous
  * names are the second one. */
-static struct outcome promote(const char *names)
+static struct outcome promote(const struct pg_server *s, const char *names)
 {
-    struct promote_request request = { .conninfo = standby.socket_conninfo,
+    struct promote_request request = { .conninfo = s->socket_conninfo,
                                        .synchronous_standby_names = names,
                                        .timeout_ms = PATIENCE_MS };
     struct outcome o = { .ended = false };
@@ -284,7 +285,7 @@ static void a_promotion_right_after_the_primary_died_does_not_wait(void **state)
     pg_server_signal_wait(&primary, SIGKILL);
     frozen = sever(&standby, &sever_us);
     begun = clock_now_us();
-    o = promote("");
+    o = promote(&standby, "");
     promote_us = clock_now_us() - begun;
     print_message("after SIGKILL of the primary: sever %" PRId64 " ms, promote %" PRId64 " ms (of it waiting %" PRId64
                   " ms)\n",
@@ -296,9 +297,20 @@ static void a_promotion_right_after_the_primary_died_does_not_wait(void **state)
     (void)canary(&standby, true, PATIENCE_MS, STATUS_OK); /* would hang if the inherited name were in force */
 }
 
+static void a_promotion_without_a_sever_does_not_wait_either(void **state)
+{
+    struct outcome o = promote(&unsevered, NULL);
+
+    (void)state;
+    print_message("without a sever: waiting %" PRId64 " ms\n", o.promoted.duration_us / 1000);
+    assert_false(o.promoted.already_primary);
+    assert_int_equal(o.promoted.state.position.timeline, 2);
+    wait_until_sql(&unsevered, "SHOW wal_retrieve_retry_interval", "5s"); /* put back */
+}
+
 static void promoting_a_primary_succeeds(void **state)
 {
-    struct outcome o = promote("");
+    struct outcome o = promote(&standby, "");
 
     (void)state;
     assert_true(o.promoted.already_primary);
@@ -332,6 +344,7 @@ static int create(void **state)
     (void)state;
     pg_server_create(&primary, "primary", "");
     pg_server_create_standby(&standby, "standby", &primary);
+    pg_server_create_standby(&unsevered, "unsevered", &primary);
     (void)snprintf(saved_path, sizeof saved_path, "%s/saved", pg_fixture_dir());
     return uv_loop_init(&loop);
 }
@@ -354,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_canceled_operation_still_ends_once),
         cmocka_unit_test(a_wait_for_a_lost_standby_ends_at_our_deadline),
         cmocka_unit_test(a_promotion_right_after_the_primary_died_does_not_wait),
+        cmocka_unit_test(a_promotion_without_a_sever_does_not_wait_either),
         cmocka_unit_test(promoting_a_primary_succeeds),
         cmocka_unit_test(a_checkpoint_brings_the_new_timeline_to_the_control_file),
         cmocka_unit_test(a_dead_server_is_unreachable),
