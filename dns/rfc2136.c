@@ -145,8 +145,10 @@ static bool signature_ok(struct rfc2136 *r, const struct dns_reply *reply)
         return true;
     case TSIG_BADKEY:
         error_set(err, STATUS_FAILED,
-                  "DNS server %s does not know key '%.60s' (BADKEY): define it there, with hmac-sha256", server,
-                  r->key.name);
+                  "DNS server %s does not accept key '%.60s' (BADKEY): define it there with hmac-sha256, and let it "
+                  "change %.60s "
+                  "and " SENTINEL_LABEL "%.60s",
+                  server, r->key.name, r->name, r->name);
         break;
     case TSIG_BADSIG:
         error_set(err, STATUS_FAILED,

@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* CLOCK_MONOTONIC_RAW + (CLOCK_BOOTTIME - CLOCK_MONOTONIC), in microseconds: runs at the raw rate of the hardware (a time daemon slews
- * the others by percents) and counts the time asleep. All processes of one machine read the same value. */
+ * the others by percents) and counts the time asleep. Never goes back within a process; two processes of one machine
+ * read it the same to a few microseconds. */
 int64_t clock_now_us(void);
 
 /* The wall clock in milliseconds since 1970: for people's eyes and for TSIG, never for a decision. */

@@ -108,12 +108,24 @@ static enum status rr_build(ldns_rr **out, const struct dns_record *record, ldns
 static enum status rr_add(ldns_rr_list *list, const struct dns_record *record, ldns_rr_class class, bool with_value,
                           uint32_t ttl_s, struct error *err)
 {
-    ldns_rr *rr;
+    ldns_rr *rr = NULL;
     enum status status = rr_build(&rr, record, class, with_value, ttl_s, err);
 
     if (status == STATUS_OK)
         ASSERT(ldns_rr_list_push_rr(list, rr));
     return status;
+}
+
+/* ldns leaks when it is given a secret that is not base64. */
+static bool secret_ok(const char *secret)
+{
+    ldns_rdf *bytes = ldns_rdf_new_frm_str(LDNS_RDF_TYPE_B64, secret);
+    bool ok = bytes != NULL && ldns_rdf_size(bytes) > 0;
+
+    if (ok)
+        explicit_bzero(ldns_rdf_data(bytes), ldns_rdf_size(bytes));
+    ldns_rdf_deep_free(bytes);
+    return ok;
 }
 
 /* The key's secret stands in no error text, whatever ldns says about it. */
@@ -129,7 +141,9 @@ static enum status message_sign(struct dns_message *out, ldns_pkt *packet, const
         return STATUS_OK;
     (void)text_copy(algorithm, sizeof algorithm, key->algorithm);
     strcat(algorithm, ".");
-    failed = ldns_pkt_tsig_sign(packet, key->name, key->secret, TSIG_FUDGE_S, algorithm, NULL);
+    failed = !secret_ok(key->secret)
+                 ? LDNS_STATUS_INVALID_B64
+                 : ldns_pkt_tsig_sign(packet, key->name, key->secret, TSIG_FUDGE_S, algorithm, NULL);
     if (failed != LDNS_STATUS_OK)
         return error_set(err, STATUS_INVALID,
                          "the TSIG key '%.200s' cannot sign: is its secret base64 and its algorithm hmac-sha256?",
@@ -209,15 +223,12 @@ enum status dns_wire_update(struct dns_message *out, const struct dns_update *up
     status = update_lists(conditions, changes, update, err);
     if (status == STATUS_OK)
         status = name_read(&zone, update->zone, err);
-    if (status != STATUS_OK) {
-        ldns_rr_list_deep_free(conditions);
-        ldns_rr_list_deep_free(changes);
+    packet = status == STATUS_OK ? ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, conditions, changes, NULL) : NULL;
+    ldns_rr_list_deep_free(conditions); /* the packet has copies */
+    ldns_rr_list_deep_free(changes);
+    if (status != STATUS_OK)
         return status;
-    }
-    packet = ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, conditions, changes, NULL);
     ASSERT(packet != NULL);
-    ldns_rr_list_free(conditions); /* the records went into the packet, the lists did not */
-    ldns_rr_list_free(changes);
     return message_finish(out, packet, key, err);
 }
 
