@@ -65,7 +65,7 @@ static bool read_body(struct http_exchange *x, const struct http_request *reques
 {
     const char *bytes = request->body_bytes > 0 ? request->body : "{}";
     struct error err = ERROR_NONE;
-    struct json_t *body = json_read(bytes, strlen(bytes), &err);
+    struct json_t *body = json_read(bytes, request->body_bytes > 0 ? request->body_bytes : 2, &err);
     bool good = body != NULL && json_unpack_wanted(body, wanted, count, out, &err) == STATUS_OK;
 
     if (!good)

@@ -1,7 +1,7 @@
 /* An HTTP/1.1 server on the loop: on a unix socket now; bytes reach a connection through one function, which is where TLS will stand.
  * Decides what a well-formed request is and how big and slow one may be; what it means is the handler's business. Every malformed,
  * oversized or slow request is answered here (with the API's error body) and never reaches the handler. Requests of one
- * connection are handed over one by one: a pipelined one waits for the answer to the one before. */
+ * connection are handed over one by one: a pipelined one waits for the answer to the one before. The process must ignore SIGPIPE: libuv writes to sockets whose peer has gone. */
 #ifndef COORD_IO_HTTP_SERVER_H
 #define COORD_IO_HTTP_SERVER_H
 
