@@ -90,7 +90,7 @@ def nothing_moves_when_the_primarys_own_coordinator_dies(stage: Stage) -> None:
     """Its lease ends, and with it the writes; nobody may call the site down: its database and its application answer."""
     lab = stage.lab
     lab.node("site-a").kill()
-    time.sleep(1)
+    time.sleep(4)
     lab.node("site-a").start()
     stage.direct["site-a"].await_acks(200, lab.a.address)
     time.sleep(2)
