@@ -1,3 +1,10 @@
+# lease_guard's clock, over clocks of the test's own.
+coord_test(test_lease_guard_clock integration
+           SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_lease_guard_clock.c ${CMAKE_SOURCE_DIR}/fencing/lease_guard/guard_clock.c)
+target_include_directories(test_lease_guard_clock PRIVATE ${CMAKE_CURRENT_LIST_DIR}/lease_guard_stub
+                           ${CMAKE_SOURCE_DIR}/fencing/lease_guard)
+target_link_options(test_lease_guard_clock PRIVATE -Wl,--wrap=clock_gettime)
+
 # lease_guard on a real server. Each script is one test: its servers share one initdb.
 foreach(subject commit after_flush server socket setup peers)
   add_test(NAME lease_guard_${subject}

@@ -110,6 +110,23 @@ class AfterFlushTest(unittest.TestCase):
         self.assertEqual(self.server.sql("SELECT i FROM t"), [(1,)])
         self.assert_alive(rows=1)
 
+    def test_a_session_that_was_cut_writes_nothing_more_when_the_lease_comes_back(self):
+        self.server.sql("CREATE PROCEDURE slow() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT; "
+                        "PERFORM pg_sleep(3); INSERT INTO t VALUES (2); COMMIT; END $$")
+        client = RawClient(self.server)
+        self.hold_commits()
+        client.query("CALL slow()")
+        self.wait_for_held()
+        self.server.let_lease_end()
+        self.let_commits_go()
+        wait_until(lambda: self.server.status()["refused"] == "1", "the second check refuses")
+        self.server.must_open(epoch=2)
+        self.assertEqual(client.read_to_end(), b"")
+        client.close()
+        wait_until(lambda: self.server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {client.pid}") == [(0,)],
+                   "the backend ends")
+        self.assertEqual(self.server.sql("SELECT i FROM t"), [(1,)])
+
     def test_copy_gets_no_byte(self):
         self.assertEqual(self.answer_of_held_commit(lambda c: c.query("COPY t FROM PROGRAM 'echo 7'")), b"")
         self.assert_alive(rows=1)

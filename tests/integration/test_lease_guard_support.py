@@ -18,7 +18,7 @@ import psycopg2
 
 SO = os.environ["LEASE_GUARD_SO"]
 BIN = os.environ["PG_BINDIR"]
-PATIENCE_S = 60  # for everything that must happen, on a busy machine
+PATIENCE_S = float(os.environ.get("LEASE_GUARD_PATIENCE_S", "60"))  # for everything that must happen, on a busy machine
 ACCOUNT = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 CLOSED = "LG001"
@@ -49,12 +49,13 @@ def _clean_up():
     shutil.rmtree(_root, ignore_errors=True)
 
 
-def run(program, *arguments, check=True, stdin=""):
+def run(program, *arguments, check=True, stdin="", environment=None):
     """A PostgreSQL program under the account; its whole output is in the error when it fails."""
     command = [os.path.join(BIN, program), *arguments]
     if os.geteuid() == 0:
         command = ["runuser", "-u", ACCOUNT, "--", *command]
-    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/", check=False)
+    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/", check=False,
+                          env={**os.environ, **(environment or {})})
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     return done
