@@ -47,7 +47,7 @@ enum column {
     COLUMN_COUNT
 };
 
-struct position {
+struct position_query {
     struct session session;
     struct server_state state;
     bool asked;
@@ -117,7 +117,7 @@ enum status position_read(const struct session *s, struct server_state *state, s
 
 static void on_closed(void *operation)
 {
-    struct position *p = operation;
+    struct position_query *p = operation;
     const struct error *err = error_or_null(&p->session.err);
 
     p->done(p->ctx, err == NULL ? &p->state : NULL, err);
@@ -126,7 +126,7 @@ static void on_closed(void *operation)
 
 static void position_step(void *operation)
 {
-    struct position *p = operation;
+    struct position_query *p = operation;
     struct session *s = &p->session;
 
     if (s->err.status == STATUS_OK && !p->asked) {
@@ -139,9 +139,10 @@ static void position_step(void *operation)
     session_close(s, on_closed);
 }
 
-struct position *position_begin(uv_loop_t *loop, const char *conninfo, uint32_t timeout_ms, position_cb done, void *ctx)
+struct position_query *position_begin(uv_loop_t *loop, const char *conninfo, uint32_t timeout_ms, position_cb done,
+                                      void *ctx)
 {
-    struct position *p = calloc(1, sizeof *p);
+    struct position_query *p = calloc(1, sizeof *p);
 
     ASSERT(p != NULL); /* a node without memory for one operation is of no use: its peers go on without it */
     p->done = done;
@@ -150,7 +151,7 @@ struct position *position_begin(uv_loop_t *loop, const char *conninfo, uint32_t 
     return p;
 }
 
-void position_cancel(struct position *p)
+void position_cancel(struct position_query *p)
 {
     session_cancel(&p->session);
 }

@@ -26,11 +26,11 @@ struct server_state {
 /* `state` is NULL when err is set. */
 typedef void (*position_cb)(void *ctx, const struct server_state *state, const struct error *err);
 
-struct position; /* frees itself after `done` */
+struct position_query; /* frees itself after `done` */
 
 /* Copies `conninfo`. Valid until `done` returns. Never NULL. */
-struct position *position_begin(uv_loop_t *loop, const char *conninfo, uint32_t timeout_ms, position_cb done,
-                                void *ctx);
-void position_cancel(struct position *p);
+struct position_query *position_begin(uv_loop_t *loop, const char *conninfo, uint32_t timeout_ms, position_cb done,
+                                      void *ctx);
+void position_cancel(struct position_query *p);
 
 #endif

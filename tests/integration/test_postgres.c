@@ -237,7 +237,7 @@ static void a_primary_is_not_severed(void **state)
 static void a_canceled_operation_still_ends_once(void **state)
 {
     struct outcome o = { .ended = false };
-    struct position *p = position_begin(&loop, primary.socket_conninfo, PATIENCE_MS, on_state, &o);
+    struct position_query *p = position_begin(&loop, primary.socket_conninfo, PATIENCE_MS, on_state, &o);
 
     (void)state;
     position_cancel(p);
