@@ -1,4 +1,4 @@
-/* rfc2136, dns_exchange, authority_check and resolve against real Knot and real BIND; dig and nsupdate are the oracles. Each test runs
+/* rfc2136 and dns_exchange against real Knot and real BIND; dig and nsupdate are the oracles. Each test runs
  * once for each server. */
 #include <setjmp.h>
 #include <signal.h>
@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "dns/authority_check.h"
 #include "dns/rfc2136.h"
 #include "dns_servers.h"
 #include "io/clock.h"
@@ -29,8 +28,6 @@ static struct {
     int calls;
     struct error err;
     struct dns_published published;
-    struct authority_check_result checked;
-    char servers[AUTHORITIES_MAX][64];
 } o;
 
 static void on_published(void *ctx, const struct dns_published *result, const struct error *err)
@@ -461,102 +458,6 @@ static void wrong_requests_and_cancels_answer_later(void **state)
     rfc2136_destroy(r);
 }
 
-/* ---- authority_check, and resolve through a real server ---- */
-
-static void on_checked(void *ctx, const struct authority_check_result *result, const struct error *err)
-{
-    (void)ctx;
-    o.calls++;
-    o.err = err != NULL ? *err : ERROR_NONE;
-    if (result == NULL)
-        return;
-    o.checked = *result;
-    for (size_t i = 0; i < result->answer_count; i++)
-        (void)snprintf(o.servers[i], sizeof o.servers[i], "%.60s", result->answers[i].server);
-}
-
-static void check(const char *const *servers, size_t count, const char *name, const char *address)
-{
-    struct authority_check_request request = {
-        .servers = servers, .server_count = count, .name = name, .address = address, .timeout_ms = 1000
-    };
-
-    memset(&o, 0, sizeof o);
-    authority_check_begin(&loop, resolver, &request, on_checked, NULL);
-    run();
-}
-
-static void each_authority_is_asked_and_judged(void **state)
-{
-    const struct dns_server *s = *state;
-    char dead[32];
-    const char *both[] = { s->text, dead };
-    struct rfc2136 *r = method(s->text, NULL, NULL);
-
-    (void)snprintf(dead, sizeof dead, "127.0.0.1:%u", free_port());
-    clear(s);
-    publish(r, "site-a", "198.51.100.7", 7);
-    rfc2136_destroy(r);
-    check(both, 1, NAME, "198.51.100.7");
-    assert_int_equal(o.err.status, STATUS_OK);
-    assert_true(o.checked.all_match);
-    assert_int_equal(o.checked.ttl_max_s, 1);
-    assert_string_equal(o.checked.answers[0].detail, "198.51.100.7 ttl 1");
-    check(both, 2, NAME, "198.51.100.7");
-    assert_false(o.checked.all_match);
-    assert_true(o.checked.answers[0].matches);
-    assert_false(o.checked.answers[1].answered);
-    assert_non_null(strstr(o.checked.answers[1].detail, "refused"));
-    assert_string_equal(o.servers[1], dead);
-    check(both, 1, NAME, "203.0.113.9");
-    assert_false(o.checked.all_match);
-    assert_true(o.checked.answers[0].authoritative);
-    check(both, 1, "nope.example.test", "203.0.113.9");
-    assert_string_equal(o.checked.answers[0].detail, "NXDOMAIN");
-    check(both, 1, "many.example.test", "192.0.2.1");
-    assert_false(o.checked.all_match); /* a second address would still send clients elsewhere */
-    check(both, 1, NAME, "2001:db8::1");
-    assert_string_equal(o.checked.answers[0].detail, "NOERROR, no address");
-    check(both, 1, NAME, "not an address");
-    assert_int_equal(o.err.status, STATUS_INVALID);
-    check(both, 0, NAME, "203.0.113.9");
-    assert_int_equal(o.err.status, STATUS_INVALID);
-}
-
-static void a_frozen_authority_costs_the_timeout_and_a_cancel_answers(void **state)
-{
-    const struct dns_server *s = *state;
-    const char *servers[] = { s->text };
-    struct authority_check_request request = {
-        .servers = servers, .server_count = 1, .name = NAME, .address = "198.51.100.7", .timeout_ms = WAIT_MS
-    };
-
-    dns_server_freeze(s);
-    check(servers, 1, NAME, "198.51.100.7");
-    assert_int_equal(o.err.status, STATUS_OK);
-    assert_false(o.checked.answers[0].answered);
-    memset(&o, 0, sizeof o);
-    struct authority_check *c = authority_check_begin(&loop, resolver, &request, on_checked, NULL);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
-    (void)uv_run(&loop, UV_RUN_NOWAIT);
-    authority_check_cancel(c);
-    run();
-    assert_int_equal(o.err.status, STATUS_CANCELED);
-    dns_server_thaw(s);
-}
-
-static void on_resolved(void *ctx, const struct resolve_result *result, const struct error *err)
-{
-    char text[ADDRESS_TEXT_MAX];
-
-    (void)ctx;
-    o.calls++;
-    o.err = err != NULL ? *err : ERROR_NONE;
-    if (result != NULL)
-        (void)snprintf(o.servers[0], sizeof o.servers[0], "%zu %s", result->address_count,
-                       address_text(&result->addresses[0], false, text, sizeof text));
-}
-
 static void on_closed(void *ctx)
 {
     *(bool *)ctx = true;
@@ -569,22 +470,6 @@ static void close_resolver(struct resolver *r)
     resolver_close(r, on_closed, &closed);
     while (!closed)
         (void)uv_run(&loop, UV_RUN_ONCE);
-}
-
-static void names_resolve_through_a_real_server(void **state)
-{
-    const struct dns_server *s = *state;
-    struct resolver *r = resolver_create(&loop, s->text, NULL);
-
-    memset(&o, 0, sizeof o);
-    resolve_begin(r, "ns1.example.test", WAIT_MS, on_resolved, NULL);
-    run();
-    assert_string_equal(o.servers[0], "1 127.0.0.1");
-    memset(&o, 0, sizeof o);
-    resolve_begin(r, "nope.example.test", WAIT_MS, on_resolved, NULL);
-    run();
-    assert_int_equal(o.err.status, STATUS_NOT_FOUND);
-    close_resolver(r);
 }
 
 /* ---- */
@@ -642,9 +527,6 @@ int main(int argc, char **argv)
         FOR_BOTH(a_frozen_server_is_passed_over_and_alone_times_out),
         FOR_BOTH(a_server_that_freezes_in_between_leaves_a_consistent_name),
         FOR_BOTH(wrong_requests_and_cancels_answer_later),
-        FOR_BOTH(each_authority_is_asked_and_judged),
-        FOR_BOTH(a_frozen_authority_costs_the_timeout_and_a_cancel_answers),
-        FOR_BOTH(names_resolve_through_a_real_server),
     };
 
     if (argc > 1)

@@ -1,4 +1,4 @@
-/* resolve, tcp_connect, http_client and the probes over them, on a real loop. Faults come from script_server. */
+/* resolve, tcp_connect and http_client on a real loop. Faults come from script_server. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,8 +13,6 @@
 
 #include "io/http_client.h"
 #include "io/tcp_connect.h"
-#include "probe/probe_http.h"
-#include "probe/probe_tcp.h"
 #include "script_server.h"
 
 #define WAIT_MS 20000
@@ -29,7 +27,6 @@ struct outcome {
     int status_code;
     char body[HTTP_BODY_MAX + 1];
     bool body_cut;
-    struct probe_result probed;
 };
 
 static uv_loop_t loop;
@@ -75,14 +72,6 @@ static void on_response(void *ctx, const struct http_response *response, const s
     assert_int_equal(strlen(response->body), response->body_bytes);
     strcpy(o.body, response->body);
     o.body_cut = response->body_cut;
-}
-
-static void on_probed(void *ctx, const struct probe_result *result, const struct error *err)
-{
-    (void)ctx;
-    take(err);
-    if (result != NULL)
-        o.probed = *result;
 }
 
 static void run(int calls)
@@ -505,96 +494,6 @@ static void requests_are_canceled_at_each_stage(void **state)
     script_server_stop(&server);
 }
 
-/* ---- probes ---- */
-
-static void close_probe(struct probe p)
-{
-    bool closed = false;
-
-    p.method->close(p.self, on_closed, &closed);
-    assert_false(closed);
-    while (!closed)
-        (void)uv_run(&loop, UV_RUN_ONCE);
-}
-
-static void tcp_probe_tells_open_from_closed(void **state)
-{
-    struct probe_tcp_config config = { .host = "127.0.0.1" };
-    struct probe p;
-
-    (void)state;
-    script_server_start(&server, &loop, NULL);
-    config.port = server.port;
-    p = probe_tcp_create(&loop, resolver, &config);
-    reset();
-    p.method->begin(p.self, WAIT_MS, on_probed, NULL);
-    run(1);
-    assert_int_equal(o.probed.outcome, PROBE_OK);
-    script_server_stop(&server);
-    reset();
-    p.method->begin(p.self, WAIT_MS, on_probed, NULL);
-    run(1);
-    assert_int_equal(o.err.status, STATUS_OK); /* the look succeeded in seeing a failure */
-    assert_int_equal(o.probed.outcome, PROBE_FAILED);
-    assert_non_null(strstr(o.probed.detail, "refused"));
-    close_probe(p);
-}
-
-static void http_probe_wants_2xx(void **state)
-{
-    const struct {
-        const char *answer;
-        enum probe_outcome outcome;
-        const char *detail;
-    } cases[] = {
-        { OK_ANSWER, PROBE_OK, "HTTP 200" },
-        { "HTTP/1.1 503 Busy\r\nContent-Length: 15\r\n\r\n  no \n database", PROBE_FAILED, "HTTP 503: no database" },
-        { "HTTP/1.1 301 Moved\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n", PROBE_FAILED, "HTTP 301" },
-    };
-    char url[64];
-    struct probe_http_config config = { .url = url, .host_header = "app.example.test", .fresh_connection = true };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        script_server_start(&server, &loop, cases[i].answer);
-        (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/health", server.port);
-        struct probe p = probe_http_create(client, &config);
-        reset();
-        p.method->begin(p.self, WAIT_MS, on_probed, NULL);
-        run(1);
-        assert_int_equal(o.probed.outcome, cases[i].outcome);
-        assert_string_equal(o.probed.detail, cases[i].detail);
-        assert_non_null(strstr(server.received, "Host: app.example.test\r\n"));
-        close_probe(p);
-        script_server_stop(&server);
-    }
-}
-
-static void a_hanging_look_delays_no_other_and_a_close_cancels_it(void **state)
-{
-    char url[64];
-    struct probe_http_config config = { .url = url };
-    struct probe p;
-
-    (void)state;
-    script_server_start(&server, &loop, NULL);
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u/health", server.port);
-    p = probe_http_create(client, &config);
-    reset();
-    p.method->begin(p.self, WAIT_MS, on_probed, NULL);
-    p.method->begin(p.self, SHORT_MS, on_probed, NULL);
-    struct probe_look *third = p.method->begin(p.self, WAIT_MS, on_probed, NULL);
-    run(1);
-    assert_int_equal(o.probed.outcome, PROBE_FAILED); /* the second, at its own deadline */
-    p.method->cancel(third);
-    while (o.calls < 2)
-        (void)uv_run(&loop, UV_RUN_ONCE);
-    assert_int_equal(o.err.status, STATUS_CANCELED);
-    close_probe(p);
-    assert_int_equal(o.calls, 3);
-    script_server_stop(&server);
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -642,9 +541,6 @@ int main(void)
         cmocka_unit_test(what_is_not_http_fails),
         cmocka_unit_test(closed_ports_and_wrong_urls_are_told_apart),
         cmocka_unit_test(requests_are_canceled_at_each_stage),
-        cmocka_unit_test(tcp_probe_tells_open_from_closed),
-        cmocka_unit_test(http_probe_wants_2xx),
-        cmocka_unit_test(a_hanging_look_delays_no_other_and_a_close_cancels_it),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
