@@ -166,6 +166,19 @@ void sim_cancel(struct sim_event *event)
     event->canceled = true;
 }
 
+void *sim_alloc(size_t size_bytes)
+{
+    void *data = malloc(size_bytes);
+
+    ASSERT(data != NULL);
+    return data;
+}
+
+void sim_free(void *ctx)
+{
+    free(ctx);
+}
+
 void sim_process_init(struct sim_process *p)
 {
     *p = (struct sim_process){ .life = 1 };
@@ -226,6 +239,11 @@ static void hold(struct sim_process *p, struct sim_event *e)
     else
         p->held_first = e;
     p->held_last = e;
+}
+
+int64_t sim_next_us(const struct sim *s)
+{
+    return s->heap_count > 0 ? s->heap[0]->at_us : INT64_MAX;
 }
 
 bool sim_step(struct sim *s)

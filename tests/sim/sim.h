@@ -64,6 +64,10 @@ struct sim_event *sim_after(struct sim *s, int64_t delay_us, struct sim_process 
 /* The event will not fire; `drop` runs when its time comes (or at the end of the simulation). */
 void sim_cancel(struct sim_event *event);
 
+/* Never NULL. For what an event carries; sim_free is also its `drop`. */
+void *sim_alloc(size_t size_bytes);
+void sim_free(void *ctx);
+
 void sim_process_init(struct sim_process *p);
 void sim_process_pause(struct sim_process *p);
 void sim_process_resume(struct sim *s, struct sim_process *p);
@@ -74,6 +78,8 @@ int64_t sim_clock_now_us(const struct sim *s, const struct sim_clock *clock);
 /* How long a span of this clock takes in simulated time. */
 int64_t sim_clock_span_us(const struct sim_clock *clock, int64_t local_us);
 
+/* When the next event is due; INT64_MAX: none is left. */
+int64_t sim_next_us(const struct sim *s);
 /* Fires the next event. False when none is left or the run has failed. */
 bool sim_step(struct sim *s);
 /* Fires every event up to and including now + span. */

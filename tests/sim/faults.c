@@ -1,0 +1,440 @@
+/* Each fault ends by an event of its own, drawn when it begins. */
+#include "tests/sim/faults.h"
+
+#include <inttypes.h>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "core/gates.h"
+#include "tests/sim/simnode.h"
+
+#define REBUILD_EVERY_US (2 * SIM_US_PER_S)
+#define CALM_MAX_US (120 * (int64_t)SIM_US_PER_S)
+#define CALM_HELP_US (40 * (int64_t)SIM_US_PER_S) /* then a person aborts what waits for one */
+
+static bool at_site(const struct simnode *n, site_id site)
+{
+    return n->site == site;
+}
+
+void site_kill(struct world *w, site_id site)
+{
+    struct server *s = world_server(w, site);
+
+    sim_note(w->sim, "site %u dies", site);
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (at_site(w->nodes[i], site) && w->nodes[i]->up)
+            simnode_crash(w->nodes[i]);
+    if (s != NULL) {
+        s->host_dead = true;
+        if (s->running)
+            server_kill(s);
+    }
+}
+
+void site_start(struct world *w, site_id site)
+{
+    struct server *s = world_server(w, site);
+
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (at_site(w->nodes[i], site) && !w->nodes[i]->up)
+            simnode_start(w->nodes[i]);
+    if (s != NULL) {
+        s->host_dead = false;
+        if (!s->running)
+            server_start(s);
+    }
+}
+
+void site_pause(struct world *w, site_id site, bool pause)
+{
+    struct server *s = world_server(w, site);
+
+    sim_note(w->sim, "site %u %s", site, pause ? "is paused" : "goes on");
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (at_site(w->nodes[i], site) && w->nodes[i]->up && w->nodes[i]->process.paused != pause) {
+            if (pause)
+                sim_process_pause(&w->nodes[i]->process);
+            else
+                sim_process_resume(w->sim, &w->nodes[i]->process);
+        }
+    if (s != NULL && s->running && s->process.paused != pause) {
+        if (pause)
+            sim_process_pause(&s->process);
+        else
+            sim_process_resume(w->sim, &s->process);
+    }
+}
+
+void people_rebuild(struct world *w)
+{
+    struct server *primary = world_server(w, w->primary);
+    const struct service *svc = world_service(w);
+
+    if (primary == NULL || !primary->running || primary->in_recovery || primary->process.paused ||
+        operation_active(&svc->operation) || svc->primary != w->primary)
+        return;
+    for (unsigned i = 0; i < w->server_count; i++) {
+        struct server *s = &w->servers[i];
+        if (s == primary || !s->running || s->process.paused)
+            continue;
+        if (!s->in_recovery || !wal_follows(&s->wal, &primary->wal)) {
+            sim_note(w->sim, "people rebuild the server of site %u from site %u", i, primary->site);
+            server_rebuild(s, primary);
+        } else if (s->severed) {
+            s->severed = false;
+        }
+    }
+}
+
+/* An operation that was given up after its point of no return leaves a primary site whose server was never promoted: `pg_ctl promote` there. */
+static void people_promote(struct world *w)
+{
+    struct server *s = world_server(w, w->primary);
+
+    if (s != NULL && s->running && s->in_recovery && !operation_active(&world_service(w)->operation)) {
+        sim_note(w->sim, "people promote the server of site %u by hand", s->site);
+        server_promote(s);
+    }
+}
+
+void faults_end(struct world *w)
+{
+    sim_note(w->sim, "faults end");
+    for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
+        for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
+            if (i != j)
+                w->net.links[i][j] = (struct net_link){ .ordered = true, .delay_min_us = 200, .delay_max_us = 3000 };
+    for (unsigned i = 0; i <= w->server_count; i++) {
+        site_pause(w, (site_id)i, false);
+        site_start(w, (site_id)i);
+    }
+}
+
+/* --- drawn faults --- */
+
+struct undo {
+    struct world *world;
+    int kind;
+    unsigned a, b;
+};
+
+enum undo_kind {
+    UNDO_NODE_DOWN,
+    UNDO_NODE_PAUSE,
+    UNDO_SERVER_DOWN,
+    UNDO_SERVER_PAUSE,
+    UNDO_SITE_DOWN,
+    UNDO_SITE_PAUSE,
+    UNDO_NET
+};
+
+static void on_undo(void *ctx)
+{
+    struct undo *u = ctx;
+    struct world *w = u->world;
+    struct simnode *n = w->nodes[u->a % w->options.node_count];
+    struct server *s = &w->servers[u->a % w->server_count];
+
+    switch ((enum undo_kind)u->kind) {
+    case UNDO_NODE_DOWN:
+        if (!n->up)
+            simnode_start(n);
+        break;
+    case UNDO_NODE_PAUSE:
+        if (n->process.paused)
+            simnode_resume(n);
+        break;
+    case UNDO_SERVER_DOWN:
+        if (!s->running && !s->host_dead)
+            server_start(s);
+        break;
+    case UNDO_SERVER_PAUSE:
+        if (s->process.paused)
+            sim_process_resume(w->sim, &s->process);
+        break;
+    case UNDO_SITE_DOWN:
+        site_start(w, (site_id)u->a);
+        break;
+    case UNDO_SITE_PAUSE:
+        site_pause(w, (site_id)u->a, false);
+        break;
+    case UNDO_NET:
+        net_heal(&w->net);
+        sim_note(w->sim, "network heals");
+        break;
+    }
+    sim_free(u);
+}
+
+static void later(struct world *w, enum undo_kind kind, unsigned a, int64_t most_ms)
+{
+    struct undo *u = sim_alloc(sizeof(*u));
+
+    *u = (struct undo){ .world = w, .kind = (int)kind, .a = a };
+    sim_after(w->sim, sim_between(w->sim, 50, most_ms) * SIM_US_PER_MS, NULL, on_undo, sim_free, u);
+}
+
+static void fault_node(struct world *w)
+{
+    unsigned i = (unsigned)sim_random(w->sim, w->options.node_count);
+    struct simnode *n = w->nodes[i];
+
+    if (!n->up || n->process.paused)
+        return;
+    if (sim_chance(w->sim, 500000)) {
+        simnode_crash(n);
+        later(w, UNDO_NODE_DOWN, i, 8000);
+    } else {
+        simnode_pause(n);
+        later(w, UNDO_NODE_PAUSE, i, 6000);
+    }
+}
+
+static void fault_server(struct world *w)
+{
+    unsigned i = (unsigned)sim_random(w->sim, w->server_count);
+    struct server *s = &w->servers[i];
+
+    if (!s->running || s->process.paused)
+        return;
+    if (sim_chance(w->sim, 500000)) {
+        server_kill(s);
+        later(w, UNDO_SERVER_DOWN, i, 10000);
+    } else {
+        sim_note(w->sim, "server %u is paused", i);
+        sim_process_pause(&s->process);
+        later(w, UNDO_SERVER_PAUSE, i, 8000);
+    }
+}
+
+/* Half of the time it hits the primary's site: that is where failovers come from. */
+static void fault_site(struct world *w)
+{
+    site_id site = (site_id)sim_random(w->sim, w->server_count + 1);
+
+    if (w->primary < w->server_count && sim_chance(w->sim, 500000))
+        site = w->primary;
+    switch (sim_random(w->sim, 3)) {
+    case 0:
+        site_kill(w, site);
+        later(w, UNDO_SITE_DOWN, site, 15000);
+        return;
+    case 1:
+        site_pause(w, site, true);
+        later(w, UNDO_SITE_PAUSE, site, 8000);
+        return;
+    default:
+        sim_note(w->sim, "site %u is cut off", site);
+        for (unsigned i = 0; i < w->options.node_count; i++)
+            if (at_site(w->nodes[i], site))
+                net_partition(&w->net, 1u << w->nodes[i]->host, true);
+        later(w, UNDO_NET, 0, 12000);
+    }
+}
+
+static void fault_net(struct world *w, bool sites)
+{
+    struct sim *s = w->sim;
+    unsigned hosts = w->options.node_count;
+
+    switch (sim_random(s, sites ? 3 : 2)) {
+    case 0: { /* quality, everywhere but on the hosts themselves */
+        uint32_t loss_ppm = sim_chance(s, 500000) ? (uint32_t)sim_random(s, 300000) : 0;
+        uint32_t duplicate_ppm = sim_chance(s, 300000) ? (uint32_t)sim_random(s, 200000) : 0;
+        int64_t delay_max_us = sim_chance(s, 300000) ? sim_between(s, 1, 250) * SIM_US_PER_MS : 3000;
+        for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
+            for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
+                if (i != j)
+                    w->net.links[i][j] = (struct net_link){ .cut = w->net.links[i][j].cut,
+                                                            .ordered = sim_chance(s, 700000),
+                                                            .loss_ppm = loss_ppm,
+                                                            .duplicate_ppm = duplicate_ppm,
+                                                            .delay_min_us = 200,
+                                                            .delay_max_us = delay_max_us };
+        sim_note(s, "network: loss %u ppm, duplicates %u ppm, delay up to %" PRId64 " us", loss_ppm, duplicate_ppm,
+                 delay_max_us);
+        return;
+    }
+    case 1: { /* one direction */
+        unsigned from = (unsigned)sim_random(s, hosts);
+        unsigned to = (unsigned)sim_random(s, hosts);
+        if (from == to)
+            return;
+        sim_note(s, "cut %u -> %u", from, to);
+        net_cut(&w->net, from, to, true);
+        break;
+    }
+    default: {
+        uint32_t side = (uint32_t)sim_random(s, UINT64_C(1) << hosts);
+        sim_note(s, "partition %x", side);
+        net_partition(&w->net, side, true);
+        break;
+    }
+    }
+    later(w, UNDO_NET, 0, 12000);
+}
+
+/* --- people --- */
+
+static void operator_promote(struct world *w)
+{
+    const struct service *svc = world_service(w);
+    struct command *c = w->scratch;
+
+    command_clear(c, COMMAND_OPERATION_START);
+    c->operation_start = (struct command_operation_start){ .service = WORLD_SERVICE,
+                                                           .kind = OPERATION_PROMOTE,
+                                                           .from = svc->primary,
+                                                           .to = (site_id)sim_random(w->sim, w->server_count),
+                                                           .epoch = svc->lease.epoch };
+    if (sim_chance(w->sim, 500000))
+        c->operation_start.overrides = 1u << GATE_READY | 1u << GATE_OPERATION;
+    (void)world_operator(w);
+}
+
+static void operator_id(struct world *w, enum command_kind kind)
+{
+    struct command *c = w->scratch;
+
+    command_clear(c, kind);
+    c->operation_abort.operation = world_service(w)->operation.id;
+    text_set(c->operation_abort.reason, DETAIL_MAX_BYTES, "simulated");
+    (void)world_operator(w);
+}
+
+static void operator_set(struct world *w, enum service_change change)
+{
+    command_clear(w->scratch, COMMAND_SERVICE_SET);
+    w->scratch->service_set.service = WORLD_SERVICE;
+    w->scratch->service_set.change = change;
+    (void)world_operator(w);
+}
+
+/* An honest person: the old primary's host is dead, and is rebuilt before it comes back. */
+static void operator_vouch(struct world *w)
+{
+    const struct service *svc = world_service(w);
+    struct server *s = world_server(w, svc->primary);
+
+    if (svc->operation.state != OPERATION_RUNNING || s == NULL)
+        return;
+    if (s->running)
+        server_kill(s);
+    operator_id(w, COMMAND_OPERATOR_CERTIFICATE);
+    later(w, UNDO_SERVER_DOWN, s->site, 10000);
+}
+
+static void person(struct world *w)
+{
+    switch (sim_random(w->sim, 10)) {
+    case 0:
+    case 1:
+    case 2:
+        operator_promote(w);
+        return;
+    case 3:
+    case 4:
+        operator_id(w, COMMAND_OPERATION_ABORT);
+        return;
+    case 5:
+        operator_id(w, COMMAND_OPERATION_APPROVE);
+        return;
+    case 6:
+        operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+        return;
+    case 7:
+        operator_vouch(w);
+        return;
+    default:
+        operator_set(w, SERVICE_ARM);
+        operator_set(w, SERVICE_RESUME);
+    }
+}
+
+static void draw(struct world *w, const struct faults_options *o)
+{
+    switch (sim_random(w->sim, 10)) {
+    case 0:
+    case 1:
+    case 2:
+        fault_node(w);
+        return;
+    case 3:
+    case 4:
+        if (o->servers)
+            fault_server(w);
+        return;
+    case 5:
+    case 6:
+        if (o->sites)
+            fault_site(w);
+        return;
+    case 7:
+        if (o->people)
+            person(w);
+        return;
+    default:
+        fault_net(w, o->sites);
+    }
+}
+
+static void restart_fatal(struct world *w)
+{
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->up && w->nodes[i]->fatal) {
+            simnode_crash(w->nodes[i]);
+            simnode_start(w->nodes[i]);
+        }
+}
+
+static bool calm(struct world *w)
+{
+    const struct service *svc = world_service(w);
+
+    return world_settled(w) && svc->armed && !svc->paused && svc->lease.enforcement.enforcing == service_enforced(svc);
+}
+
+/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort. */
+static void help(struct world *w, bool abort)
+{
+    const struct service *svc = world_service(w);
+
+    people_rebuild(w);
+    people_promote(w);
+    if (!svc->armed || svc->paused) {
+        operator_set(w, SERVICE_ARM);
+        operator_set(w, SERVICE_RESUME);
+    }
+    if (svc->operation.state == OPERATION_PROPOSED || (abort && svc->operation.state == OPERATION_RUNNING))
+        operator_id(w, COMMAND_OPERATION_ABORT);
+}
+
+void faults_run(struct world *w, const struct faults_options *o)
+{
+    struct sim *s = w->sim;
+    int64_t end_us = s->now_us + o->span_us;
+    int64_t rebuild_us = s->now_us + REBUILD_EVERY_US;
+
+    while (s->now_us < end_us && !s->failed) {
+        world_run(w, sim_between(s, 1000, o->every_max_us));
+        restart_fatal(w);
+        draw(w, o);
+        if (s->now_us >= rebuild_us) {
+            rebuild_us = s->now_us + REBUILD_EVERY_US;
+            people_rebuild(w);
+        }
+    }
+    faults_end(w);
+    end_us = s->now_us + CALM_MAX_US;
+    while (s->now_us < end_us && !s->failed && !calm(w)) {
+        (void)world_run_until(w, calm, 2 * SIM_US_PER_S);
+        restart_fatal(w);
+        help(w, s->now_us > end_us - CALM_MAX_US + CALM_HELP_US);
+    }
+    if (!s->failed && !calm(w))
+        sim_fail(s, "%d s after the faults the service is not settled: operation %s, lease %s, primary %d, site %s",
+                 (int)(CALM_MAX_US / SIM_US_PER_S), operation_state_word(world_service(w)->operation.state),
+                 lease_state_word(world_service(w)->lease.state), (int)w->primary,
+                 w->primary < w->server_count && server_passes(&w->servers[w->primary]) ? "writes" : "does not write");
+}

@@ -1,0 +1,179 @@
+#include "tests/sim/server.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/world.h"
+
+#define WRITE_EVERY_MAX_US (14 * SIM_US_PER_MS)
+#define WAL_EVERY_US (25 * SIM_US_PER_MS)
+
+void server_init(struct server *s, struct world *w, site_id site, unsigned host)
+{
+    *s = (struct server){ .world = w, .site = site, .host = host, .streamed_us = INT64_MIN };
+    sim_process_init(&s->process);
+    s->clock.offset_us = sim_between(w->sim, 1, 1000 * (int64_t)SIM_US_PER_S);
+    s->clock.rate_ppm = (int32_t)sim_between(w->sim, -w->options.clock_ppm_max, w->options.clock_ppm_max);
+    s->wal.timeline = 1;
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        s->wal.canary_ms[i] = -1;
+}
+
+int64_t server_now_us(const struct server *s)
+{
+    return sim_clock_now_us(s->world->sim, &s->clock);
+}
+
+bool server_passes(const struct server *s)
+{
+    if (!s->running || s->in_recovery || s->process.paused)
+        return false;
+    return s->guard.bypass || server_now_us(s) < s->guard.deadline_us;
+}
+
+bool server_write(struct server *s)
+{
+    if (!server_passes(s))
+        return false;
+    s->wal.lsn++;
+    s->acknowledged_count++;
+    world_on_acknowledged(s->world, s);
+    return true;
+}
+
+static void on_write(void *ctx)
+{
+    struct server *s = ctx;
+
+    (void)server_write(s);
+    sim_after(s->world->sim, sim_between(s->world->sim, SIM_US_PER_MS, WRITE_EVERY_MAX_US), &s->process, on_write, NULL,
+              s);
+}
+
+bool wal_follows(const struct wal *standby, const struct wal *primary)
+{
+    if (standby->timeline == primary->timeline)
+        return standby->lsn <= primary->lsn;
+    for (unsigned i = 0; i < primary->count; i++)
+        if (primary->left[i].timeline == standby->timeline)
+            return standby->lsn <= primary->left[i].end_lsn;
+    return false;
+}
+
+static void on_wal(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct server *s = receiver;
+    const struct wal *wal = data;
+
+    (void)from;
+    ASSERT(size_bytes == sizeof(*wal));
+    if (!s->running || !s->in_recovery || s->severed || !wal_follows(&s->wal, wal))
+        return;
+    s->wal = *wal;
+    s->primary_lsn = wal->lsn;
+    s->streamed_us = server_now_us(s);
+}
+
+static void on_push(void *ctx)
+{
+    struct server *s = ctx;
+    struct world *w = s->world;
+
+    for (unsigned i = 0; !s->in_recovery && i < w->server_count; i++) {
+        struct server *to = &w->servers[i];
+        if (to != s && to->running)
+            (void)net_send(&w->net, s->host, to->host, &to->process, on_wal, to, &s->wal, sizeof(s->wal));
+    }
+    sim_after(w->sim, WAL_EVERY_US, &s->process, on_push, NULL, s);
+}
+
+void server_start(struct server *s)
+{
+    ASSERT(!s->running);
+    s->running = true;
+    s->streamed_us = INT64_MIN;
+    s->guard = (struct guard){ .instance = sim_random(s->world->sim, UINT64_MAX) + 1 };
+    sim_after(s->world->sim, 0, &s->process, on_write, NULL, s);
+    sim_after(s->world->sim, 0, &s->process, on_push, NULL, s);
+    sim_note(s->world->sim, "server %u starts as %s, timeline %u lsn %llu", s->site,
+             s->in_recovery ? "standby" : "primary", s->wal.timeline, (unsigned long long)s->wal.lsn);
+}
+
+void server_kill(struct server *s)
+{
+    ASSERT(s->running);
+    s->running = false;
+    s->guard = (struct guard){ 0 };
+    sim_process_end(s->world->sim, &s->process);
+    sim_note(s->world->sim, "server %u is dead", s->site);
+}
+
+void server_promote(struct server *s)
+{
+    struct wal *wal = &s->wal;
+
+    ASSERT(s->in_recovery && wal->count < HISTORY_MAX);
+    wal->left[wal->count].timeline = wal->timeline;
+    wal->left[wal->count].end_lsn = wal->lsn;
+    wal->count++;
+    wal->timeline = ++s->world->timeline;
+    s->in_recovery = false;
+    sim_note(s->world->sim, "server %u is promoted, timeline %u from lsn %llu", s->site, wal->timeline,
+             (unsigned long long)wal->lsn);
+}
+
+void server_rebuild(struct server *s, const struct server *from)
+{
+    if (s->running)
+        server_kill(s);
+    s->wal = from->wal;
+    s->in_recovery = true;
+    s->severed = false;
+    server_start(s);
+}
+
+bool guard_open(struct server *s, instance_id instance, epoch_t epoch, int64_t t0_us, uint32_t hold_ms)
+{
+    struct guard *g = &s->guard;
+    int64_t wanted_us = t0_us + (int64_t)hold_ms * SIM_US_PER_MS;
+
+    if (epoch == 0 || t0_us <= 0 || hold_ms == 0 || instance != g->instance || t0_us > server_now_us(s))
+        return false;
+    if (epoch <= g->closed_epoch || epoch < g->epoch)
+        return false;
+    if (epoch > g->epoch || t0_us > g->sample_us) {
+        g->epoch = epoch;
+        g->sample_us = t0_us;
+        g->deadline_us = wanted_us;
+    } else if (t0_us == g->sample_us && wanted_us < g->deadline_us) {
+        g->deadline_us = wanted_us;
+    }
+    return true;
+}
+
+void guard_close(struct server *s, epoch_t epoch)
+{
+    struct guard *g = &s->guard;
+
+    if (epoch > g->closed_epoch)
+        g->closed_epoch = epoch;
+    if (g->epoch <= g->closed_epoch)
+        g->deadline_us = 0;
+    if (g->bypass && g->bypass_epoch <= g->closed_epoch)
+        g->bypass = false;
+}
+
+bool guard_bypass(struct server *s, bool on, instance_id instance, epoch_t epoch)
+{
+    struct guard *g = &s->guard;
+
+    if (!on) {
+        g->bypass = false;
+        return true;
+    }
+    if (instance != g->instance || (g->closed_epoch > 0 && epoch <= g->closed_epoch) || epoch < g->epoch)
+        return false;
+    g->bypass_epoch = g->bypass && g->bypass_epoch > epoch ? g->bypass_epoch : epoch;
+    g->bypass = true;
+    return true;
+}

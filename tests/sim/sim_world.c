@@ -1,0 +1,142 @@
+/* sim_world --seeds A..B: each seed is one world with its own options, faults and people. Prints one line at the end, and for a seed that
+ * fails its number, what failed, and the last notes.
+ *   --seed N --verbose   one seed, with every note as it happens
+ *   --seconds N          how long faults happen in each (60)
+ *   --keep-going         do not stop at the first seed that fails */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/sim/faults.h"
+
+struct run_options {
+    uint64_t first;
+    uint64_t last;
+    int64_t seconds;
+    bool verbose;
+    bool keep_going;
+};
+
+struct totals {
+    int64_t simulated_us;
+    uint64_t events;
+    uint64_t entries;
+    uint64_t operations;
+    uint64_t promotions;
+    uint64_t acknowledged;
+    uint64_t failures;
+};
+
+static struct world_options draw_options(struct sim *s)
+{
+    struct world_options o = world_options_default();
+
+    o.data_sites = sim_chance(s, 300000) ? 3 : 2;
+    o.node_count = o.data_sites + 1 + (unsigned)sim_random(s, 2) * 2;
+    o.mode = sim_chance(s, 100000) ? MODE_PROPOSE : sim_chance(s, 60000) ? MODE_SHADOW : MODE_AUTO;
+    if (sim_chance(s, 300000)) {
+        o.snapshot_threshold = 20;
+        o.snapshot_trailing = 5;
+    }
+    o.timing.local_grace_ms = sim_chance(s, 300000) ? 2000 : 0;
+    o.timing.hold_down_ms = sim_chance(s, 300000) ? 1000 : 0;
+    o.timing.lockout_ms = sim_chance(s, 200000) ? 20000 : 0;
+    o.max_lag_bytes = sim_chance(s, 200000) ? 10 : 1000000;
+    return o;
+}
+
+static bool run_seed(const struct run_options *run, uint64_t seed, struct totals *totals)
+{
+    struct sim *s = sim_create(seed, run->verbose);
+    struct world_options options = draw_options(s);
+    struct world *w = world_create(s, &options);
+    bool failed;
+
+    world_boot(w);
+    if (!s->failed)
+        faults_run(w, &(struct faults_options){ .span_us = run->seconds * SIM_US_PER_S,
+                                                .every_max_us = sim_between(s, 300, 6000) * SIM_US_PER_MS,
+                                                .people = sim_chance(s, 700000),
+                                                .servers = sim_chance(s, 800000),
+                                                .sites = sim_chance(s, 800000) });
+    failed = s->failed;
+    if (failed)
+        sim_print_failure(s, "sim_world");
+    totals->simulated_us += s->now_us;
+    totals->events += s->event_count;
+    totals->entries += w->entry_count;
+    totals->operations += w->operation_count;
+    totals->promotions += w->promoted_count;
+    for (unsigned i = 0; i < w->server_count; i++)
+        totals->acknowledged += w->servers[i].acknowledged_count;
+    totals->failures += failed;
+    world_destroy(w);
+    sim_destroy(s);
+    return !failed;
+}
+
+static bool parse_seeds(struct run_options *run, const char *text)
+{
+    char *end = NULL;
+
+    run->first = strtoull(text, &end, 10);
+    run->last = run->first;
+    if (end != text && strncmp(end, "..", 2) == 0)
+        run->last = strtoull(end + 2, &end, 10);
+    return *end == '\0' && run->first > 0 && run->first <= run->last;
+}
+
+static bool parse(struct run_options *run, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if ((strcmp(argv[i], "--seeds") == 0 || strcmp(argv[i], "--seed") == 0) && i + 1 < argc) {
+            if (!parse_seeds(run, argv[++i]))
+                return false;
+        } else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
+            run->seconds = strtoll(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            run->verbose = true;
+        } else if (strcmp(argv[i], "--keep-going") == 0) {
+            run->keep_going = true;
+        } else {
+            return false;
+        }
+    }
+    return run->seconds > 0;
+}
+
+static double elapsed_s(const struct timespec *begin)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - begin->tv_sec) + (double)(now.tv_nsec - begin->tv_nsec) / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+    struct run_options run = { .first = 1, .last = 100, .seconds = 60 };
+    struct totals totals = { 0 };
+    struct timespec begin;
+    uint64_t seeds = 0;
+
+    if (!parse(&run, argc, argv)) {
+        fprintf(stderr, "usage: %s [--seeds A..B | --seed N] [--seconds N] [--verbose] [--keep-going]\n", argv[0]);
+        return 2;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (uint64_t seed = run.first; seed <= run.last; seed++) {
+        seeds++;
+        if (!run_seed(&run, seed, &totals) && !run.keep_going)
+            break;
+    }
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed; %.2f simulated hours in %.1f s (%.2f hours/s); %" PRIu64
+           " entries, %" PRIu64 " operations, %" PRIu64 " promotions, %" PRIu64 " acknowledged writes, %" PRIu64
+           " events\n",
+           seeds, totals.failures, (double)totals.simulated_us / 3.6e9, elapsed_s(&begin),
+           (double)totals.simulated_us / 3.6e9 / elapsed_s(&begin), totals.entries, totals.operations,
+           totals.promotions, totals.acknowledged, totals.events);
+    return totals.failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,114 @@
+/* One simulated coordinator: what coordinator/daemon*.c wires on a uv loop, wired on simulated time, network and disk. */
+#ifndef COORD_SIM_SIMNODE_H
+#define COORD_SIM_SIMNODE_H
+
+#include "core/leader.h"
+#include "holder/holder.h"
+#include "raft/forward.h"
+#include "raft/rnode.h"
+#include "tests/sim/world.h"
+
+#define LOOKS_IN_FLIGHT 8 /* of one node at one server */
+
+struct look_slot { /* one look under way */
+    uint64_t number;
+    bool open;
+    epoch_t epoch;
+    uint64_t looked_index;
+    bool canary;
+};
+
+struct watch { /* one node's looks at one server */
+    struct observer observer;
+    struct look_slot slots[LOOKS_IN_FLIGHT];
+    uint64_t next_number;
+    site_id primary; /* as of the last look */
+    bool reporting;
+    int64_t canary_written_ms; /* at the primary; kept in the watch of the primary's site */
+};
+
+struct attempt { /* one step under way at this node */
+    bool open;
+    bool ended;
+    bool submitting;
+    operation_id operation;
+    uint8_t run;
+    uint32_t attempt;
+    enum step step;
+    site_id site;
+    epoch_t epoch;
+    epoch_t old_epoch;
+    epoch_t new_epoch;
+    int64_t deadline_us;
+    struct step_result result;
+    uint64_t number; /* answers to an earlier one are not ours */
+};
+
+struct simnode {
+    struct world *world;
+    unsigned number;
+    node_id id;
+    site_id site;
+    unsigned host;
+    struct server *server; /* on the same host; NULL */
+    bool up;
+    bool fatal;
+    struct sim_process process;
+    struct sim_clock clock;
+    struct disk disk;
+    struct arena arena;
+
+    /* one life */
+    struct raft_io *io;
+    struct rnode *rnode;
+    struct forward *forward;
+    struct message_link link;
+    struct state *state;
+    struct state *spare;
+    struct leader leader;
+    struct holder holder;
+    struct watch watches[SITES_MAX];
+    struct attempt attempts[RUNS_MAX];
+    uint64_t next_attempt;
+    int64_t leader_known_us;
+    int64_t transferred_us;
+    bool initialising;
+    bool wake_due;
+};
+
+struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host, struct server *server);
+void simnode_destroy(struct simnode *n);
+void simnode_start(struct simnode *n);
+void simnode_crash(struct simnode *n);
+void simnode_pause(struct simnode *n);
+void simnode_resume(struct simnode *n);
+int64_t simnode_now_us(const struct simnode *n);
+int64_t simnode_wall_ms(const struct simnode *n);
+bool simnode_leads(const struct simnode *n);
+
+typedef void (*simnode_submitted)(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome);
+/* `done` fires once, later, unless the node crashes first; `ctx` must then need no freeing. */
+void simnode_submit(struct simnode *n, const struct command *c, unsigned deadline_ms, simnode_submitted done,
+                    void *ctx);
+/* Something changed: look at everything at the next opportunity. */
+void simnode_wake(struct simnode *n);
+void simnode_drive(struct simnode *n);
+void simnode_set_name(const struct simnode *n, struct command *c);
+
+/* simnode_log.c */
+struct rnode_fsm simnode_fsm(struct simnode *n);
+void simnode_on_leadership(void *ctx, const struct rnode_leadership *now);
+void simnode_leader_tick(struct simnode *n);
+
+/* simnode_watch.c */
+void simnode_watch_start(struct simnode *n);
+void simnode_report(struct simnode *n);
+
+/* simnode_lease.c */
+void simnode_lease_start(struct simnode *n);
+void simnode_lease_tick(struct simnode *n);
+
+/* simnode_steps.c */
+void simnode_steps_on_state(struct simnode *n);
+
+#endif

@@ -1,0 +1,325 @@
+/* Steps at a simulated node, as coordinator/exec does them: an attempt begins when the applied state assigns it here, is forgotten when the
+ * state no longer shows it, and its result is submitted until then. The effect happens in the server's own process, some time later: also
+ * when the node has crashed meanwhile, and late when the server was paused. */
+#include "tests/sim/simnode.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "core/plan.h"
+
+#define RESULT_DEADLINE_MS 5000u
+#define EFFECT_MAX_US (80 * SIM_US_PER_MS)
+#define PROMOTE_MAX_US (400 * SIM_US_PER_MS)
+#define FAILS_PPM 30000 /* a step that fails for a reason of its own */
+#define DUPLICATE_PPM 100000
+
+struct effect { /* from a node to a server or to DNS, and back */
+    enum step step;
+    unsigned node;
+    uint32_t node_life;
+    uint64_t number;
+    unsigned index; /* into attempts */
+    site_id site;
+    epoch_t epoch;
+    epoch_t old_epoch;
+    uint8_t instance_count;
+    instance_id instances[INSTANCES_MAX];
+    struct step_result result;
+};
+
+static const struct step_run *run_shown(const struct simnode *n, const struct attempt *a)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+    const struct step_run *run = &svc->operation.runs[a->run];
+
+    if (!svc->present || svc->operation.id != a->operation || !operation_active(&svc->operation) ||
+        a->run >= svc->operation.run_count)
+        return NULL;
+    if (run->state != RUN_ASSIGNED || run->node != n->id || run->attempt != a->attempt || run->step != a->step)
+        return NULL;
+    return run;
+}
+
+static bool promotion_stands(const struct simnode *n, const struct attempt *a)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+
+    return run_shown(n, a) != NULL && svc->operation.state == OPERATION_PROMOTED && svc->primary == a->site &&
+           svc->lease.site == a->site && svc->lease.epoch == a->epoch;
+}
+
+static void submit_result(struct simnode *n, struct attempt *a);
+
+static void on_submitted(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
+{
+    struct attempt *a = &n->attempts[(uintptr_t)ctx];
+
+    (void)status;
+    (void)outcome;
+    a->submitting = false; /* the next tick submits again while the state still shows it */
+}
+
+static void submit_result(struct simnode *n, struct attempt *a)
+{
+    struct command *c = n->world->scratch;
+
+    a->submitting = true;
+    command_clear(c, COMMAND_STEP_RESULT);
+    simnode_set_name(n, c);
+    c->step_result = (struct command_step_result){ .operation = a->operation,
+                                                   .run = a->run,
+                                                   .attempt = a->attempt,
+                                                   .epoch = a->epoch,
+                                                   .node = n->id,
+                                                   .result = a->result };
+    simnode_submit(n, c, RESULT_DEADLINE_MS, on_submitted, (void *)(uintptr_t)(a - n->attempts));
+    if (sim_chance(n->world->sim, DUPLICATE_PPM)) /* a late duplicate */
+        simnode_submit(n, c, RESULT_DEADLINE_MS, on_submitted, (void *)(uintptr_t)(a - n->attempts));
+}
+
+static void attempt_end(struct simnode *n, struct attempt *a, bool ok, const char *detail)
+{
+    if (a->ended)
+        return;
+    a->ended = true;
+    a->result.ok = ok;
+    text_set(a->result.detail, sizeof a->result.detail, "%s", detail);
+    sim_note(n->world->sim, "node %u: step %s of site %u: %s", n->number, step_word(a->step), a->site, detail);
+    submit_result(n, a);
+}
+
+static void on_effect_done(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct simnode *n = receiver;
+    const struct effect *e = data;
+    struct attempt *a = &n->attempts[e->index];
+
+    (void)from;
+    (void)size_bytes;
+    if (!n->up || n->fatal || !a->open || a->number != e->number || a->ended)
+        return;
+    arena_enter(&n->arena);
+    a->result = e->result;
+    attempt_end(n, a, e->result.ok, e->result.detail);
+}
+
+/* --- at the server --- */
+
+static void do_sever(struct server *s, struct effect *e)
+{
+    struct position *p = &e->result.position;
+
+    if (!s->in_recovery) {
+        text_set(e->result.detail, DETAIL_MAX_BYTES, "not a standby");
+        return;
+    }
+    s->severed = true;
+    *p = (struct position){ .known = true, .timeline = s->wal.timeline, .lsn = s->wal.lsn };
+    p->gap_known = s->primary_lsn != 0;
+    p->gap_bytes = s->primary_lsn > s->wal.lsn ? s->primary_lsn - s->wal.lsn : 0;
+    e->result.ok = true;
+}
+
+/* Of the server that runs the guard is closed; every other instance is gone, since there can be only one. */
+static void do_fence(struct server *s, struct effect *e)
+{
+    if (s->running)
+        guard_close(s, e->old_epoch);
+    e->result.ok = true;
+    for (unsigned i = 0; i < e->instance_count; i++)
+        e->result.instances[e->result.instance_count++] = e->instances[i];
+}
+
+static void do_promote(struct server *s, struct effect *e)
+{
+    e->result.ok = true;
+    s->severed = false;
+    if (s->in_recovery)
+        server_promote(s);
+}
+
+static void do_effect(struct server *s, struct effect *e)
+{
+    switch (e->step) {
+    case STEP_SEVER:
+        do_sever(s, e);
+        return;
+    case STEP_FENCE:
+        do_fence(s, e);
+        return;
+    case STEP_PROMOTE:
+        do_promote(s, e);
+        return;
+    case STEP_CANARY:
+        e->result.ok = server_write(s);
+        return;
+    case STEP_DEPLOY:
+        s->application = true;
+        e->result.ok = true;
+        return;
+    case STEP_RECONNECT:
+        s->severed = false;
+        e->result.ok = true;
+        return;
+    case STEP_VERIFY:
+        e->result.ok = s->application && s->world->dns.site == s->site;
+        return;
+    case STEP_CHECKPOINT:
+        e->result.ok = true;
+        return;
+    case STEP_DNS:
+    case STEP_COUNT:
+        break;
+    }
+    ASSERT(false);
+}
+
+static void reply(struct world *w, unsigned host, struct effect *e)
+{
+    struct simnode *n = w->nodes[e->node];
+
+    if (e->result.detail[0] == '\0')
+        text_set(e->result.detail, DETAIL_MAX_BYTES, e->result.ok ? "done" : "did not work");
+    if (n->process.life == e->node_life)
+        (void)net_send(&w->net, host, n->host, &n->process, on_effect_done, n, e, sizeof(*e));
+}
+
+static void on_effect(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct server *s = receiver;
+    struct effect e = *(const struct effect *)data;
+
+    (void)from;
+    ASSERT(size_bytes == sizeof(e));
+    do_effect(s, &e);
+    reply(s->world, s->host, &e);
+}
+
+static void on_dns(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct world *w = receiver;
+    struct effect e = *(const struct effect *)data;
+
+    (void)from;
+    (void)size_bytes;
+    if (e.epoch >= w->dns.epoch) {
+        w->dns = (struct dns_register){ .epoch = e.epoch, .site = e.site };
+        e.result.ok = true;
+    } else {
+        text_set(e.result.detail, DETAIL_MAX_BYTES, "the register holds a newer epoch");
+    }
+    reply(w, WORLD_DNS_HOST, &e);
+}
+
+/* --- at the node --- */
+
+struct delayed { /* pg_promote takes a while: the node asks, the server does it later */
+    struct simnode *node;
+    struct effect effect;
+};
+
+static void send_effect(struct simnode *n, const struct effect *e)
+{
+    struct world *w = n->world;
+    struct server *s = n->server;
+
+    if (e->step == STEP_DNS)
+        (void)net_send(&w->net, n->host, WORLD_DNS_HOST, NULL, on_dns, w, e, sizeof(*e));
+    else if (s->running)
+        (void)net_send(&w->net, n->host, s->host, &s->process, on_effect, s, e, sizeof(*e));
+}
+
+static void on_effect_due(void *ctx)
+{
+    struct delayed *d = ctx;
+    struct simnode *n = d->node;
+    struct attempt *a = &n->attempts[d->effect.index];
+
+    arena_enter(&n->arena);
+    if (a->open && a->number == d->effect.number && !a->ended) {
+        if (a->step == STEP_PROMOTE && !promotion_stands(n, a)) {
+            attempt_end(n, a, false, "not primary in this epoch any more: not promoted");
+        } else if (a->step == STEP_PROMOTE && n->server->guard.bypass &&
+                   service_enforced(&n->state->services[WORLD_SERVICE])) {
+            attempt_end(n, a, false, "lease_guard is bypassed");
+        } else {
+            world_on_effect(n->world, n, step_word(a->step));
+            send_effect(n, &d->effect);
+        }
+    }
+    raft_free(d);
+}
+
+static void attempt_begin(struct simnode *n, struct attempt *a, const struct service *svc, uint8_t run_index)
+{
+    const struct step_run *run = &svc->operation.runs[run_index];
+    struct sim *s = n->world->sim;
+    struct delayed *d = raft_malloc(sizeof(*d));
+    int64_t most_us = run->step == STEP_PROMOTE ? PROMOTE_MAX_US : EFFECT_MAX_US;
+
+    *a = (struct attempt){ .open = true,
+                           .operation = svc->operation.id,
+                           .run = run_index,
+                           .attempt = run->attempt,
+                           .step = run->step,
+                           .site = run->site,
+                           .epoch = run->epoch,
+                           .old_epoch = svc->operation.old_epoch,
+                           .number = ++n->next_attempt };
+    a->deadline_us = simnode_now_us(n) + (int64_t)plan_step_of(run->step)->deadline_ms * SIM_US_PER_MS;
+    *d = (struct delayed){ .node = n,
+                           .effect = { .step = run->step,
+                                       .node = n->number,
+                                       .node_life = n->process.life,
+                                       .number = a->number,
+                                       .index = run_index,
+                                       .site = run->site,
+                                       .epoch = run->epoch,
+                                       .old_epoch = a->old_epoch } };
+    if (svc->lease.epoch == a->old_epoch) {
+        d->effect.instance_count = svc->lease.instance_count;
+        memcpy(d->effect.instances, svc->lease.instances, sizeof d->effect.instances);
+    }
+    if (n->server == NULL || sim_chance(s, FAILS_PPM)) {
+        raft_free(d);
+        attempt_end(n, a, false, "failed for a reason of its own");
+        return;
+    }
+    if (!n->server->running && run->step != STEP_DNS && run->step != STEP_FENCE) {
+        raft_free(d);
+        attempt_end(n, a, false, "no server runs here");
+        return;
+    }
+    if (!n->server->running && run->step == STEP_FENCE) {
+        do_fence(n->server, &d->effect);
+        a->result = d->effect.result;
+        raft_free(d);
+        attempt_end(n, a, true, "no server runs: every instance is gone");
+        return;
+    }
+    sim_after(s, sim_between(s, 0, most_us), &n->process, on_effect_due, NULL, d);
+}
+
+void simnode_steps_on_state(struct simnode *n)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+
+    for (unsigned i = 0; i < RUNS_MAX; i++) {
+        struct attempt *a = &n->attempts[i];
+        if (!a->open)
+            continue;
+        if (run_shown(n, a) == NULL)
+            a->open = false;
+        else if (!a->ended && simnode_now_us(n) > a->deadline_us)
+            attempt_end(n, a, false, "not within its deadline");
+        else if (a->ended && !a->submitting)
+            submit_result(n, a);
+    }
+    for (uint8_t i = 0; svc->present && operation_active(&svc->operation) && i < svc->operation.run_count; i++) {
+        const struct step_run *run = &svc->operation.runs[i];
+        if (run->state == RUN_ASSIGNED && run->node == n->id && !n->attempts[i].open)
+            attempt_begin(n, &n->attempts[i], svc, i);
+    }
+}

@@ -1,0 +1,276 @@
+/* What a simulated node sees: looks at every server over the network, with a timeout; changes of opinion into the log until the applied state
+ * shows them. The observers are the real ones (core/opinion). As coordinator/daemon_watch.c and probe/prober. */
+#include "tests/sim/simnode.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define REPORT_DEADLINE_MS 3000u
+#define STREAMING_US (2 * SIM_US_PER_S) /* a receiver that got nothing for so long is not connected */
+
+struct look_request {
+    unsigned node;
+    uint32_t node_life;
+    unsigned site;
+    uint64_t number;
+    bool canary;
+    bool refused; /* answered by the host: nobody listens */
+    int64_t wall_ms;
+};
+
+struct look_reply {
+    struct look_request request;
+    enum role role;
+    bool streaming;
+    bool application;
+    enum look_outcome canary;
+    int64_t canary_seen_ms;
+};
+
+struct look_timeout {
+    struct simnode *node;
+    unsigned site;
+    uint64_t number;
+};
+
+static const struct service *service_of(const struct simnode *n)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+
+    return svc->present ? svc : NULL;
+}
+
+static void on_reported(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
+{
+    (void)status;
+    (void)outcome;
+    n->watches[(uintptr_t)ctx].reporting = false;
+}
+
+static void report_one(struct simnode *n, const struct service *svc, site_id site)
+{
+    struct watch *watch = &n->watches[site];
+    struct opinion now = observer_opinion(&watch->observer);
+    struct command *c = n->world->scratch;
+    int slot = state_member_slot(n->state, n->id);
+
+    if (slot < 0 || watch->reporting || opinion_equal(&now, &svc->views[site].opinions[slot]))
+        return;
+    watch->reporting = true;
+    command_clear(c, COMMAND_OPINION);
+    simnode_set_name(n, c);
+    c->opinion = (struct command_opinion){ n->id, WORLD_SERVICE, site, now };
+    simnode_submit(n, c, REPORT_DEADLINE_MS, on_reported, (void *)(uintptr_t)site);
+}
+
+void simnode_report(struct simnode *n)
+{
+    const struct service *svc = service_of(n);
+
+    for (unsigned i = 0; svc != NULL && i < svc->config.site_count; i++)
+        report_one(n, svc, svc->config.sites[i].site);
+}
+
+static struct look_slot *slot_of(struct watch *watch, uint64_t number)
+{
+    struct look_slot *slot = &watch->slots[number % LOOKS_IN_FLIGHT];
+
+    return slot->open && slot->number == number ? slot : NULL;
+}
+
+static void look_failed(struct simnode *n, const struct service *svc, site_id site, bool canary)
+{
+    struct observer *o = &n->watches[site].observer;
+    const struct timing *t = &svc->config.timing;
+
+    observer_look(o, LOOK_READ_FRESH, LOOK_FAILED, t);
+    observer_look(o, LOOK_READ_PERSISTENT, LOOK_FAILED, t);
+    observer_look(o, LOOK_TCP, LOOK_FAILED, t);
+    if (canary)
+        observer_look(o, LOOK_CANARY, LOOK_FAILED, t);
+    if (svc->primary == site)
+        observer_look(o, LOOK_HTTP, LOOK_FAILED, t);
+    report_one(n, svc, site);
+}
+
+static void on_look_timeout(void *ctx)
+{
+    struct look_timeout *timeout = ctx;
+    struct simnode *n = timeout->node;
+    struct look_slot *slot = slot_of(&n->watches[timeout->site], timeout->number);
+    const struct service *svc = service_of(n);
+
+    if (slot != NULL) {
+        slot->open = false;
+        arena_enter(&n->arena);
+        if (svc != NULL && !n->fatal)
+            look_failed(n, svc, (site_id)timeout->site, slot->canary);
+    }
+    raft_free(timeout);
+}
+
+static void on_sighted(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
+{
+    (void)n;
+    (void)ctx;
+    (void)status;
+    (void)outcome; /* the next acknowledged write is another sighting */
+}
+
+static void sighted(struct simnode *n, const struct service *svc, site_id site, const struct look_slot *slot)
+{
+    struct command *c = n->world->scratch;
+
+    if (svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != slot->epoch ||
+        slot->looked_index < svc->lease.ended_index || !service_enforced(svc))
+        return;
+    command_clear(c, COMMAND_SIGHTING);
+    simnode_set_name(n, c);
+    c->sighting = (struct command_sighting){ WORLD_SERVICE, site, slot->epoch, n->id, slot->looked_index };
+    simnode_submit(n, c, REPORT_DEADLINE_MS, on_sighted, NULL);
+}
+
+static void on_reply(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct simnode *n = receiver;
+    const struct look_reply *reply = data;
+    site_id site = (site_id)reply->request.site;
+    struct watch *watch = &n->watches[site];
+    struct look_slot *slot = slot_of(watch, reply->request.number);
+    const struct service *svc = service_of(n);
+    const struct timing *t;
+    int64_t written_ms = -1;
+
+    (void)from;
+    (void)size_bytes;
+    if (!n->up || n->fatal || slot == NULL || svc == NULL)
+        return;
+    arena_enter(&n->arena);
+    slot->open = false;
+    if (reply->request.refused) {
+        look_failed(n, svc, site, slot->canary);
+        return;
+    }
+    t = &svc->config.timing;
+    observer_look(&watch->observer, LOOK_READ_FRESH, LOOK_OK, t);
+    observer_look(&watch->observer, LOOK_READ_PERSISTENT, LOOK_OK, t);
+    observer_look(&watch->observer, LOOK_TCP, LOOK_OK, t);
+    if (slot->canary)
+        observer_look(&watch->observer, LOOK_CANARY, reply->canary, t);
+    if (svc->primary == site)
+        observer_look(&watch->observer, LOOK_HTTP, reply->application ? LOOK_OK : LOOK_FAILED, t);
+    if (slot->canary && reply->canary == LOOK_OK) {
+        watch->canary_written_ms = reply->request.wall_ms;
+        sighted(n, svc, site, slot);
+    }
+    if (svc->primary < SITES_MAX)
+        written_ms = n->watches[svc->primary].canary_written_ms;
+    observer_read(&watch->observer, reply->role, reply->streaming, reply->canary_seen_ms, written_ms,
+                  svc->config.max_lag_ms, t);
+    report_one(n, svc, site);
+}
+
+static void on_request(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct server *s = receiver;
+    struct look_reply reply = { .request = *(const struct look_request *)data };
+    struct simnode *n = s->world->nodes[reply.request.node];
+
+    (void)from;
+    ASSERT(size_bytes == sizeof(struct look_request));
+    reply.role = s->in_recovery ? ROLE_STANDBY : ROLE_PRIMARY;
+    reply.streaming = s->in_recovery && s->streamed_us != INT64_MIN && server_now_us(s) - s->streamed_us < STREAMING_US;
+    reply.application = s->application;
+    reply.canary = LOOK_NEUTRAL;
+    if (reply.request.canary && !s->in_recovery) {
+        if (server_write(s)) {
+            s->wal.canary_ms[reply.request.node] = reply.request.wall_ms;
+            reply.canary = LOOK_OK;
+        }
+    }
+    reply.canary_seen_ms = s->wal.canary_ms[reply.request.node];
+    if (n->process.life == reply.request.node_life)
+        (void)net_send(&s->world->net, s->host, n->host, &n->process, on_reply, n, &reply, sizeof(reply));
+}
+
+/* The host answers for a server that does not run. */
+static void on_request_unserved(void *receiver, unsigned from, const void *data, size_t size_bytes)
+{
+    struct server *s = receiver;
+    struct look_reply reply = { .request = *(const struct look_request *)data };
+    struct simnode *n = s->world->nodes[reply.request.node];
+
+    (void)from;
+    (void)size_bytes;
+    reply.request.refused = true;
+    if (n->process.life == reply.request.node_life && !s->running && !s->host_dead)
+        (void)net_send(&s->world->net, s->host, n->host, &n->process, on_reply, n, &reply, sizeof(reply));
+}
+
+static void look_begin(struct simnode *n, const struct service *svc, site_id site)
+{
+    struct world *w = n->world;
+    struct server *s = &w->servers[site];
+    struct watch *watch = &n->watches[site];
+    struct look_slot *slot = &watch->slots[watch->next_number % LOOKS_IN_FLIGHT];
+    struct look_request q = { .node = n->number,
+                              .node_life = n->process.life,
+                              .site = site,
+                              .number = watch->next_number++,
+                              .canary = svc->primary == site,
+                              .wall_ms = simnode_wall_ms(n) };
+    struct look_timeout *timeout = raft_malloc(sizeof(*timeout));
+
+    if (watch->primary != svc->primary) {
+        watch->primary = svc->primary;
+        observer_forget(&watch->observer, LOOK_CANARY);
+        observer_forget(&watch->observer, LOOK_HTTP);
+        watch->canary_written_ms = -1;
+    }
+    *slot = (struct look_slot){ .number = q.number,
+                                .open = true,
+                                .epoch = svc->lease.epoch,
+                                .looked_index = n->state->applied_index,
+                                .canary = q.canary };
+    *timeout = (struct look_timeout){ .node = n, .site = site, .number = q.number };
+    sim_after(w->sim, sim_clock_span_us(&n->clock, (int64_t)svc->config.timing.probe_timeout_ms * SIM_US_PER_MS),
+              &n->process, on_look_timeout, NULL, timeout);
+    if (s->running)
+        (void)net_send(&w->net, n->host, s->host, &s->process, on_request, s, &q, sizeof(q));
+    else
+        (void)net_send(&w->net, n->host, s->host, NULL, on_request_unserved, s, &q, sizeof(q));
+}
+
+struct look_timer {
+    struct simnode *node;
+    site_id site;
+};
+
+static void on_look_due(void *ctx)
+{
+    struct look_timer *timer = ctx;
+    struct simnode *n = timer->node;
+    const struct service *svc = service_of(n);
+    int64_t interval_us = (int64_t)n->world->options.timing.probe_interval_ms * SIM_US_PER_MS;
+
+    arena_enter(&n->arena);
+    if (svc != NULL && !n->fatal)
+        look_begin(n, svc, timer->site);
+    sim_after(n->world->sim, sim_clock_span_us(&n->clock, interval_us), &n->process, on_look_due, NULL, timer);
+}
+
+void simnode_watch_start(struct simnode *n)
+{
+    memset(n->watches, 0, sizeof(n->watches));
+    for (unsigned i = 0; i < n->world->server_count; i++) {
+        struct look_timer *timer = raft_malloc(sizeof(*timer));
+        observer_init(&n->watches[i].observer);
+        n->watches[i].primary = SITE_NONE;
+        n->watches[i].canary_written_ms = -1;
+        *timer = (struct look_timer){ .node = n, .site = (site_id)i };
+        sim_after(n->world->sim,
+                  sim_between(n->world->sim, 0, (int64_t)n->world->options.timing.probe_interval_ms * 1000),
+                  &n->process, on_look_due, NULL, timer);
+    }
+}

@@ -1,0 +1,120 @@
+/* What must never happen. The log's truth is taken from whoever applies an entry first; the servers' truth is looked at in simulated real time. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "core/certificate.h"
+#include "tests/sim/simnode.h"
+#include "tests/sim/world.h"
+
+#define DIGEST_EVERY 8 /* entries between two comparisons of the whole state; a divergence does not heal */
+#define ENCODED_MAX (1024 * 1024)
+
+static uint64_t digest_of(const struct state *s, const uint8_t *outcome, size_t outcome_bytes)
+{
+    static uint8_t encoded[ENCODED_MAX];
+    uint32_t crc = crc32c(0, outcome, outcome_bytes);
+    size_t used = 0;
+
+    if (s->applied_index % DIGEST_EVERY == 0) {
+        ASSERT(snapshot_encode(s, encoded, sizeof encoded, &used) == STATUS_OK);
+        crc = crc32c(crc, encoded, used);
+    }
+    return (uint64_t)crc | UINT64_C(1) << 32;
+}
+
+/* Before the first grant the configured primary's guard is open, because nothing is enforced yet. */
+static site_id rightful(const struct world *w)
+{
+    return w->primary == SITE_NONE ? 0 : w->primary;
+}
+
+void world_on_acknowledged(struct world *w, struct server *s)
+{
+    if (rightful(w) != s->site && !w->vouched)
+        sim_fail(w->sim,
+                 "SPLIT BRAIN: site %u acknowledges a write (guard epoch %" PRIu64
+                 "%s), site %u is primary since epoch %" PRIu64,
+                 s->site, s->guard.epoch, s->guard.bypass ? ", bypass" : "", rightful(w), w->epoch);
+}
+
+void world_check_instant(struct world *w)
+{
+    unsigned passing = 0;
+
+    for (unsigned i = 0; i < w->server_count; i++) {
+        const struct server *s = &w->servers[i];
+        if (!server_passes(s))
+            continue;
+        passing++;
+        if (rightful(w) != s->site && !w->vouched)
+            sim_fail(w->sim,
+                     "site %u would acknowledge (guard epoch %" PRIu64 "), site %u is primary in epoch %" PRIu64, i,
+                     s->guard.epoch, rightful(w), w->epoch);
+    }
+    if (passing > 1 && !w->vouched)
+        sim_fail(w->sim, "SPLIT BRAIN: %u sites would acknowledge at the same instant", passing);
+}
+
+/* The first to apply an entry tells what the log has decided. */
+static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+
+    w->applied_index = index;
+    w->entry_count++;
+    if (svc->lease.epoch < w->epoch)
+        sim_fail(w->sim, "the epoch goes back from %" PRIu64 " to %" PRIu64, w->epoch, svc->lease.epoch);
+    if (svc->lease.epoch > w->epoch) {
+        w->vouched =
+            w->vouched && svc->operation.certificate == CERT_OPERATOR && svc->operation.new_epoch == svc->lease.epoch;
+        sim_note(w->sim, "epoch %" PRIu64 ": site %u is primary (%s, entry %" PRIu64 ")", svc->lease.epoch,
+                 svc->primary, command_word(c->kind), index);
+        w->epoch = svc->lease.epoch;
+        w->primary = svc->primary;
+    }
+    if (svc->operation.state != w->operation_state) {
+        sim_note(w->sim, "operation %" PRIu64 " is %s (entry %" PRIu64 ", %s by %s)", svc->operation.id,
+                 operation_state_word(svc->operation.state), index, command_word(c->kind), c->who);
+        w->operation_state = svc->operation.state;
+        w->operation_count += w->operation_state == OPERATION_RUNNING;
+        w->promoted_count += w->operation_state == OPERATION_PROMOTED;
+        if (w->operation_state == OPERATION_RUNNING && !service_enforced(svc) &&
+            svc->operation.kind == OPERATION_FAILOVER)
+            sim_fail(w->sim, "an automatic operation runs for a service that is not enforced");
+    }
+    if (w->on_entry != NULL)
+        w->on_entry(w, index, c, n->state);
+}
+
+void world_on_applied(struct world *w, const struct simnode *n, uint64_t index, const struct command *command,
+                      const uint8_t *outcome, size_t outcome_bytes)
+{
+    uint64_t digest = digest_of(n->state, outcome, outcome_bytes);
+
+    ASSERT(index < WORLD_INDEX_MAX);
+    if (w->digests[index] != 0 && w->digests[index] != digest)
+        sim_fail(w->sim, "node %u differs from others at entry %" PRIu64 " (%s)", n->number, index,
+                 command_word(command->kind));
+    w->digests[index] = digest;
+    if (index > w->applied_index)
+        on_new_entry(w, n, index, command);
+}
+
+void world_on_restored(struct world *w, const struct simnode *n)
+{
+    struct error err = ERROR_NONE;
+
+    if (state_check(n->state, &err) != STATUS_OK)
+        sim_fail(w->sim, "the restored state breaks an invariant: %s", err.text);
+}
+
+void world_on_effect(struct world *w, const struct simnode *n, const char *what)
+{
+    const struct service *svc = &n->state->services[WORLD_SERVICE];
+
+    if (!service_enforced(svc) && svc->operation.state != OPERATION_PROMOTED &&
+        svc->operation.kind == OPERATION_FAILOVER)
+        sim_fail(w->sim, "step %s touches the world for a service that is not enforced", what);
+}
