@@ -196,7 +196,8 @@ static void on_proposed(void *ctx, enum status status, const struct outcome *out
     if (d->leader.leading && d->leader.term == p->term)
         leader_proposed_done(&d->leader, p->slot);
     free(p);
-    (void)uv_async_send(&d->wake);
+    if (status == STATUS_OK || status == STATUS_UNKNOWN)
+        (void)uv_async_send(&d->wake); /* what could not be sent waits for the next tick: a transfer may be under way */
 }
 
 static void on_initialised(void *ctx, enum status status, const struct outcome *outcome)
