@@ -102,7 +102,8 @@ class CoordNode:
     def leader(self) -> str | None:
         """The leader's name as this node knows it; None while it knows none or does not answer."""
         try:
-            return self.ctl("status")["cluster"]["leader"]
+            cluster = self.ctl("status")["cluster"]
+            return cluster["leader"] if cluster["nodes"] else None  # without its first entry a cluster takes no other
         except LabError:
             return None
 
