@@ -9,7 +9,6 @@
 #include "base/text.h"
 
 #define TICK_US (50 * SIM_US_PER_MS)
-#define BEAT_US (250 * SIM_US_PER_MS)
 #define WALL_BASE_MS INT64_C(1700000000000)
 #define WALL_SKEW_MS 2000 /* wall clocks are never trusted, so they may be wrong */
 #define DISK_LATENCY_MIN_US 50
@@ -174,13 +173,18 @@ static void on_tick(void *ctx)
     sim_after(n->world->sim, 0, &n->process, on_tick_after_poll, NULL, n);
 }
 
+static int64_t beat_us(const struct simnode *n)
+{
+    return (int64_t)n->world->options.timing.probe_interval_ms * SIM_US_PER_MS;
+}
+
 static void on_beat(void *ctx)
 {
     struct simnode *n = ctx;
     struct rnode_leadership now = rnode_leadership(n->rnode);
     uint8_t version = 1;
 
-    sim_after(n->world->sim, sim_clock_span_us(&n->clock, BEAT_US), &n->process, on_beat, NULL, n);
+    sim_after(n->world->sim, sim_clock_span_us(&n->clock, beat_us(n)), &n->process, on_beat, NULL, n);
     if (n->fatal)
         return;
     arena_enter(&n->arena);
@@ -263,7 +267,7 @@ void simnode_destroy(struct simnode *n)
 static void start_raft(struct simnode *n)
 {
     struct world *w = n->world;
-    struct raft_timing timing = raft_timing_of(PROFILE_METRO);
+    struct raft_timing timing = raft_timing_of(w->options.profile);
     struct error err = ERROR_NONE;
 
     n->io = raft_calloc(1, sizeof(*n->io));
@@ -312,14 +316,14 @@ void simnode_start(struct simnode *n)
     n->leader_known_us = -1;
     n->transferred_us = INT64_MIN / 2;
     state_init(n->state);
-    leader_init(&n->leader, n->id, BEAT_US / SIM_US_PER_MS, TICK_US / SIM_US_PER_MS);
+    leader_init(&n->leader, n->id, n->world->options.timing.probe_interval_ms, TICK_US / SIM_US_PER_MS);
     memset(n->attempts, 0, sizeof(n->attempts));
     arena_enter(&n->arena);
     simnode_watch_start(n);
     simnode_lease_start(n);
     start_raft(n);
     sim_after(n->world->sim, sim_between(n->world->sim, 0, TICK_US), &n->process, on_tick, NULL, n);
-    sim_after(n->world->sim, sim_between(n->world->sim, 0, BEAT_US), &n->process, on_beat, NULL, n);
+    sim_after(n->world->sim, sim_between(n->world->sim, 0, beat_us(n)), &n->process, on_beat, NULL, n);
 }
 
 static void on_closed(void *ctx)

@@ -107,7 +107,7 @@ static void initialise(struct simnode *n)
     command_clear(c, COMMAND_CLUSTER_INIT);
     simnode_set_name(n, c);
     c->cluster_init.cluster_id = CLUSTER_ID;
-    c->cluster_init.election_ms = raft_timing_of(PROFILE_METRO).election_ms;
+    c->cluster_init.election_ms = raft_timing_of(w->options.profile).election_ms;
     for (unsigned i = 0; i < w->options.node_count; i++) {
         struct member *m = &c->cluster_init.members[i];
         m->id = w->nodes[i]->id;

@@ -18,6 +18,7 @@ struct world_options world_options_default(void)
     struct world_options o = { .data_sites = 2,
                                .node_count = 3,
                                .mode = MODE_AUTO,
+                               .profile = PROFILE_METRO,
                                .timing = timing_of(PROFILE_METRO),
                                .max_lag_bytes = 1000000,
                                .snapshot_threshold = 1024,

@@ -19,6 +19,7 @@ struct world_options {
     unsigned data_sites; /* each with a server; one more site holds the witness */
     unsigned node_count; /* the first ones stand at the data sites in order, all others are witnesses */
     enum mode mode;
+    enum timing_profile profile; /* of Raft's own times */
     struct timing timing;
     uint64_t max_lag_bytes;
     unsigned snapshot_threshold;
