@@ -13,7 +13,7 @@ FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 
 ROOMS = ("coordinator/base", "coordinator/core", "coordinator/io", "coordinator/probe", "coordinator/holder", "coordinator/exec",
-         "coordinator/api", "coordinator/ctl", "raft", "postgres", "dns", "fencing/lease_guard", "fencing", "deploy", "coordinator")
+         "coordinator/api", "coordinator/ctl", "coordinator/config", "raft", "postgres", "dns", "fencing/lease_guard", "fencing", "deploy", "coordinator")
 BELOW = {"coordinator/base", "coordinator/core", "coordinator/io"}
 ADAPTERS = {"coordinator/probe", "postgres", "dns", "fencing", "deploy"}
 # Whom each room may include besides itself.
@@ -26,7 +26,8 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "coordinator/ctl": {"coordinator/base", "coordinator/io"},
     "fencing/lease_guard": set(),
     "coordinator/exec": BELOW | ADAPTERS | {"raft", "coordinator/holder"},
-    "coordinator/api": BELOW | ADAPTERS | {"raft", "coordinator/holder", "coordinator/exec"},
+    "coordinator/api": BELOW | ADAPTERS | {"raft", "coordinator/holder", "coordinator/exec", "coordinator/config"},
+    "coordinator/config": BELOW,
     "coordinator": set(ROOMS),
     **{room: BELOW for room in ADAPTERS},
 }
@@ -66,6 +67,8 @@ def sources(source: Path, *suffixes: str) -> list[Path]:
 
 def room_of(path: Path) -> str | None:
     text = path.as_posix()
+    if re.match(r"coordinator/(config|services)_?\w*\.[ch]$", text):
+        return "coordinator/config"  # the readers of the two files: a room without a folder, used by coordd, coordctl and the API
     return next((room for room in ROOMS if text.startswith(room + "/")), None)
 
 
