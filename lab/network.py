@@ -5,6 +5,7 @@ together with their interfaces and rules.
 """
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -88,7 +89,11 @@ class NamespaceNetwork:
     def lose(self, percent: int) -> None:
         """Drops this share of all packets between the sites, at random."""
         ports = "{ " + ", ".join(f"port-{site[-1]}" for site in SITES) + " }"
-        self._nft(f"add rule bridge wan forward iifname {ports} oifname {ports} numgen random mod 100 < {percent} drop")
+        self._nft(f"add rule bridge wan forward iifname {ports} oifname {ports} numgen random mod 100 < {percent} counter drop")
+
+    def lost_count(self) -> int:
+        """Packets dropped by lose() so far."""
+        return sum(int(number) for number in re.findall(r"counter packets (\d+)", self._nft("list chain bridge wan forward")))
 
     def heal(self) -> None:
         self._nft("flush chain bridge wan forward")
@@ -105,9 +110,10 @@ class NamespaceNetwork:
     def _ip(self, namespace: int | None, command: str) -> None:
         self.processes.run(["ip", *command.split()], netns=namespace)
 
-    def _nft(self, rules: str) -> None:
+    def _nft(self, rules: str) -> str:
         wan = self.holders["wan"].pid
         done = subprocess.run(["nsenter", f"--net=/proc/{wan}/ns/net", "--", "nft", "-f", "-"], input=rules, text=True,
                               capture_output=True, check=False, timeout=10)
         if done.returncode != 0:
             raise LabError(f"nft refused {rules!r}: {done.stderr.strip()}")
+        return done.stdout

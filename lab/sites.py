@@ -145,6 +145,7 @@ class Lab:
             self.node(name).start()
         self.say("three coordd, one cluster")
         self.await_leader()
+        self.until(lambda: len(self.node("site-c").ctl("status")["cluster"]["nodes"]) == len(SITES), 15, "the cluster's first entry")
         self.services_file.write_text(self._services(), encoding="utf-8")
         self.node("site-c").ctl_text("apply", "-f", str(self.services_file))
         self.say("services file applied, service armed")

@@ -33,6 +33,8 @@ def five_minutes_of_stalls_move_nothing(stage: Stage) -> None:
 def lose_packets(stage: Stage, seconds: float) -> None:
     stage.lab.network.lose(30)
     keep_still(stage, seconds)
+    lost = stage.lab.network.lost_count()
+    stage.expect(lost > seconds * 10, f"{lost} packets between the sites were lost on the way")
     stage.lab.network.heal()
     goes_on(stage)
 
