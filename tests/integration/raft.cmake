@@ -6,3 +6,6 @@ target_compile_definitions(test_raft_harness PRIVATE RAFT_PEER_PATH="$<TARGET_FI
 add_dependencies(test_raft_harness test_raft_peer)
 coord_test(test_raft_cluster integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_cluster.c LINKS test_raft_harness)
 set_tests_properties(test_raft_cluster PROPERTIES TIMEOUT 600)
+coord_test(test_raft_storage integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_storage.c
+           LINKS test_raft_harness coord_raft)
+set_tests_properties(test_raft_storage PROPERTIES TIMEOUT 600)

@@ -53,6 +53,11 @@ void cluster_make(struct cluster *c)
     }
 }
 
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
 /* argv[0] is filled in. Returns the pid; stderr goes to the node's own file. */
 static pid_t peer_spawn(struct cluster *c, unsigned id, char **argv, int *in, int *out)
 {
@@ -110,6 +115,11 @@ static void show_stderr(struct cluster *c, unsigned id)
     snprintf(command, sizeof command, "tail -n 60 %s/stderr%u >&2", c->dir, id);
     if (system(command) != 0)
         print_message("no stderr of node %u\n", id);
+    int status = 0;
+    if (c->nodes[id].pid > 0 && waitpid(c->nodes[id].pid, &status, WNOHANG) > 0) {
+        print_message("node %u has ended: %x\n", id, (unsigned)status);
+        c->nodes[id].pid = 0;
+    }
 }
 
 static void node_forget(struct cluster_node *n)
@@ -169,6 +179,20 @@ void cluster_kill(struct cluster *c, unsigned id)
     kill(n->pid, SIGKILL);
     assert_int_equal(wait_for(n->pid), 128 + SIGKILL);
     node_forget(n);
+}
+
+int cluster_ended(struct cluster *c, unsigned id)
+{
+    struct cluster_node *n = &c->nodes[id];
+    int status = 0;
+    for (int64_t end = cluster_now_ms() + WAIT_MS; cluster_now_ms() < end; pause_ms(50)) {
+        if (waitpid(n->pid, &status, WNOHANG) == 0)
+            continue;
+        node_forget(n);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    fail_msg("node %u goes on", id);
+    return -1;
 }
 
 int cluster_quit(struct cluster *c, unsigned id)
@@ -254,11 +278,6 @@ void cluster_hear(struct cluster *c, unsigned id, const char *begin, char *rest,
         return;
     show_stderr(c, id);
     fail_msg("node %u never said '%s'", id, begin);
-}
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
 }
 
 static unsigned leader_seen_by(struct cluster *c, unsigned id)

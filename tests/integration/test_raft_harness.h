@@ -37,6 +37,8 @@ void cluster_start(struct cluster *c, unsigned id);
 void cluster_start_all(struct cluster *c);
 /* SIGKILL, and waits. Fails if it had already ended by itself. */
 void cluster_kill(struct cluster *c, unsigned id);
+/* Waits until it ends by itself; returns its exit status. */
+int cluster_ended(struct cluster *c, unsigned id);
 /* Asks it to end; returns its exit status. */
 int cluster_quit(struct cluster *c, unsigned id);
 /* Starts it although that must fail; returns its exit status and what it wrote to stderr. */

@@ -1,7 +1,7 @@
 /* A Raft node with the smallest state machine that can show a loss: a set of numbers, a count and a hash over the order. Run by test_raft_cluster,
  * one process per node; commands come on stdin, answers go to stdout, one line each.
  *   bootstrap DIR ID ADDRESS...          run DIR [threshold trailing]
- *   put N -> "put N STATUS INDEX COUNT"   burst FROM N -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
+ *   put N -> "put N STATUS INDEX COUNT"   burst FROM N [BYTES] -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
  *   leader -> "leader ROLE TERM ID"       transfer ID -> "transfer STATUS"   counters -> "counters RESTORED DROPPED"   quit */
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -26,7 +26,7 @@ struct peer {
     uint64_t count;
     uint32_t hash;
     uint8_t seen[NUMBERS_MAX / 8];
-    uint32_t burst_next, burst_end, burst_acked, burst_open;
+    uint32_t burst_next, burst_end, burst_acked, burst_open, burst_bytes;
     uint8_t burst_again[NUMBERS_MAX / 8]; /* answered without a yes: proposed again */
     bool bursting;
     uint64_t refused; /* by admit */
@@ -41,7 +41,7 @@ static size_t on_apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *
     (void)index, (void)term;
     reader_init(&r, bytes, length);
     uint32_t number = reader_u32(&r);
-    if (reader_done(&r) && number < NUMBERS_MAX && !(p->seen[number / 8] & (1u << number % 8))) {
+    if (reader_ok(&r) && number < NUMBERS_MAX && !(p->seen[number / 8] & (1u << number % 8))) {
         p->seen[number / 8] = (uint8_t)(p->seen[number / 8] | (1u << number % 8));
         p->count++;
         p->hash = crc32c(p->hash, &number, sizeof number);
@@ -96,13 +96,13 @@ static enum status on_admit(void *ctx, node_id from, uint8_t *bytes, size_t *len
     return reader_u32(&r) < 60000 ? STATUS_OK : STATUS_REFUSED;
 }
 
-static enum status submit(struct peer *p, uint32_t number, forward_cb done, void *ctx)
+static enum status submit(struct peer *p, uint32_t number, size_t length, forward_cb done, void *ctx)
 {
-    uint8_t bytes[4];
+    static uint8_t bytes[RNODE_PAYLOAD_MAX_BYTES]; /* the number, then what makes it long */
     struct writer w;
     writer_init(&w, bytes, sizeof bytes);
     writer_u32(&w, number);
-    return forward_submit(node_uv_forward(p->node), bytes, sizeof bytes, 2000, done, ctx);
+    return forward_submit(node_uv_forward(p->node), bytes, length, 2000, done, ctx);
 }
 
 struct put {
@@ -123,7 +123,7 @@ static void put(struct peer *p, uint32_t number)
 {
     struct put *put = malloc(sizeof *put);
     *put = (struct put){ .peer = p, .number = number };
-    enum status status = submit(p, number, on_put, put);
+    enum status status = submit(p, number, 4, on_put, put);
     if (status != STATUS_OK) {
         printf("put %u %s 0 0\n", number, status_word(status));
         free(put);
@@ -156,7 +156,7 @@ static bool burst_one(struct peer *p, uint32_t number)
 {
     struct put *put = malloc(sizeof *put);
     *put = (struct put){ .peer = p, .number = number };
-    if (submit(p, number, on_burst, put) != STATUS_OK) {
+    if (submit(p, number, p->burst_bytes, on_burst, put) != STATUS_OK) {
         free(put);
         uv_timer_start(&p->retry, on_retry, 20, 0);
         return false;
@@ -208,11 +208,12 @@ static void quit(struct peer *p)
 
 static void command(struct peer *p, const char *line)
 {
-    unsigned a = 0, b = 0;
+    unsigned a = 0, b = 0, bytes = 4;
     struct rnode *rnode = node_uv_rnode(p->node);
     if (sscanf(line, "put %u", &a) == 1) {
         put(p, a);
-    } else if (sscanf(line, "burst %u %u", &a, &b) == 2) {
+    } else if (sscanf(line, "burst %u %u %u", &a, &b, &bytes) >= 2) {
+        p->burst_bytes = bytes;
         p->burst_next = a;
         p->burst_end = a + b;
         p->burst_acked = 0;
