@@ -191,6 +191,10 @@ struct node_uv *node_uv_create(const struct node_uv_config *config, struct error
         return NULL;
     }
     n->config = *config;
+#ifndef RAFT_VERSION_NUMBER
+    log_event(LOG_LEVEL_ERROR, "libraft_too_old", "wanted=0.22 reason=%s",
+              "this version loses acknowledged entries: for tests, not for production");
+#endif
     if (storage_uv_open(&n->storage, config->data_dir, err) != STATUS_OK) {
         free(n);
         return NULL;
@@ -209,8 +213,14 @@ struct node_uv *node_uv_create(const struct node_uv_config *config, struct error
 
 enum status node_uv_start(struct node_uv *n, struct error *err)
 {
-    if (transport_listen(n->transport, err) != STATUS_OK || rnode_start(n->rnode, err) != STATUS_OK)
+    if (transport_listen(n->transport, err) != STATUS_OK)
         return error_wrap(err, "node %" PRIu64, n->storage.identity.id);
+    if (rnode_start(n->rnode, err) != STATUS_OK)
+        return error_wrap(err,
+                          "node %" PRIu64
+                          ", directory %.200s (if it is damaged: move it away, remove this node from the "
+                          "cluster and add it under a new id)",
+                          n->storage.identity.id, n->storage.raft_dir);
     messages_start(n->messages);
     return STATUS_OK;
 }

@@ -40,6 +40,25 @@ static struct rnode_leadership leadership_now(struct rnode *node)
     return now;
 }
 
+/* An empty entry. False: not now (a transfer runs, or disks are full), or never more. */
+static bool barrier_submit(struct rnode *node, raft_barrier_cb released, uint64_t *index)
+{
+    struct raft_barrier *request = calloc(1, sizeof *request);
+    if (request == NULL)
+        return false;
+    request->data = node;
+    int rv = raft_barrier(&node->raft, request, released);
+    if (rv == 0) {
+        *index = request->index;
+        return true;
+    }
+    free(request);
+    if (rv != RAFT_NOTLEADER && rv != RAFT_LEADERSHIPLOST && rv != RAFT_NOSPACE)
+        io_guard_fail(&node->guard, "proposing an empty entry failed: %s: %s", raft_strerror(rv),
+                      raft_errmsg(&node->raft));
+    return false;
+}
+
 static void on_barrier_released(struct raft_barrier *request, int status)
 {
     (void)status; /* at_rest has seen it applied, or this node does not lead that term any more */
@@ -47,28 +66,16 @@ static void on_barrier_released(struct raft_barrier *request, int status)
 }
 
 /* An entry of the new term at once: without one, libraft 0.15 commits old entries by counting, which loses them, and in any version
- * nobody knows yet what of the log is committed. Refused while a transfer runs or disks are full; the next tick tries again. */
+ * nobody knows yet what of the log is committed. When it is refused, the next tick tries again. */
 static void barrier_begin(struct rnode *node)
 {
-    struct raft_barrier *request = calloc(1, sizeof *request);
-    if (request == NULL)
-        return;
-    int rv = raft_barrier(&node->raft, request, on_barrier_released);
-    if (rv == 0) {
+    if (barrier_submit(node, on_barrier_released, &node->barrier_index))
         node->barrier_sent_term = node->raft.current_term;
-        node->barrier_index = request->index;
-        return;
-    }
-    free(request);
-    if (rv != RAFT_NOTLEADER && rv != RAFT_LEADERSHIPLOST && rv != RAFT_NOSPACE)
-        io_guard_fail(&node->guard, "the first entry of term %llu failed: %s: %s", node->raft.current_term,
-                      raft_strerror(rv), raft_errmsg(&node->raft));
 }
 
 static void on_nudged(struct raft_barrier *request, int status)
 {
     struct rnode *node = request->data;
-
     (void)status; /* committed or not: its sending was its purpose */
     node->nudging = false;
     free(request);
@@ -76,18 +83,13 @@ static void on_nudged(struct raft_barrier *request, int status)
 
 void rnode_nudge(struct rnode *node)
 {
-    struct raft_barrier *request;
-
+    uint64_t index;
+    ASSERT(!node->in_fsm);
     if (node->closing || node->nudging || node->guard.dead || !raft_leads(node))
         return;
-    request = calloc(1, sizeof *request);
-    if (request == NULL)
-        return; /* the heartbeat does the same, later */
-    request->data = node;
-    if (raft_barrier(&node->raft, request, on_nudged) == 0)
-        node->nudging = true;
-    else
-        free(request); /* a transfer is under way, or disks are full */
+    node->nudging = true;
+    if (!barrier_submit(node, on_nudged, &index))
+        node->nudging = false; /* the heartbeat does the same, later */
 }
 
 static void publish(struct rnode *node)

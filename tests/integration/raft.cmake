@@ -9,3 +9,7 @@ set_tests_properties(test_raft_cluster PROPERTIES TIMEOUT 600)
 coord_test(test_raft_storage integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_storage.c
            LINKS test_raft_harness coord_raft)
 set_tests_properties(test_raft_storage PROPERTIES TIMEOUT 600)
+if(NOT COORD_RAFT_PREFIX)
+  add_test(NAME test_raft_old_libraft COMMAND ${CMAKE_CURRENT_LIST_DIR}/test_raft_old_libraft.sh ${CMAKE_SOURCE_DIR})
+  set_tests_properties(test_raft_old_libraft PROPERTIES LABELS integration TIMEOUT 900 SKIP_RETURN_CODE 77)
+endif()
