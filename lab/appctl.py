@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 PATIENCE_S = 15
@@ -28,14 +27,16 @@ def running_pid(config: dict) -> int | None:
 
 
 def healthy(config: dict) -> tuple[bool, str]:
-    url = f"http://{config['listen']}:{config['port']}/health"
+    """Asks by hand: the HTTP library takes longer to load than the application to answer."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return answer.status == 200, "healthy"
-    except urllib.error.HTTPError as error:
-        return False, f"{error.code} {error.read().decode(errors='replace').strip()}"
+        with socket.create_connection((config["listen"], config["port"]), timeout=2) as sock:
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while piece := sock.recv(4096):
+                answer += piece
     except OSError as error:
         return False, str(error)
+    return answer.startswith(b"HTTP/1.1 200 "), answer.decode(errors="replace").rpartition("\r\n")[2].strip()
 
 
 def start(config: dict) -> int:

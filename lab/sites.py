@@ -286,7 +286,7 @@ class Lab:
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         script = site.directory / "appctl"
         script.write_text(f"#!/bin/sh\nexport PYTHONPATH={self.library} COORD_LAB_SITE={self.processes.marker}{site.name}\n"
-                          f'exec {PYTHON} -m lab.appctl {path} "$@"\n', encoding="utf-8")
+                          f'exec {PYTHON} -S -m lab.appctl {path} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
 
     def _services(self) -> str:
