@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "core/gates.h"
-#include "core/plan.h"
 #include "io/clock.h"
 
 #include <inttypes.h>
@@ -71,20 +70,10 @@ static struct json_t *view_run(const struct state *s, const struct step_run *run
     return o;
 }
 
-static const char *way_out_of(const struct operation *op)
-{
-    if (op->state == OPERATION_PROPOSED)
-        return "coordctl approve";
-    for (unsigned i = 0; i < op->run_count; i++)
-        if (op->runs[i].state == RUN_ASSIGNED || op->runs[i].state == RUN_PENDING)
-            return plan_step_of(op->runs[i].step)->way_out;
-    return NULL;
-}
-
 struct json_t *api_view_operation(const struct state *s, const struct operation *op, bool with_steps)
 {
     struct json_t *o = json_make_object(), *list = json_make_array();
-    char waits_for[320] = "";
+    struct api_wait wait;
 
     json_put_int(o, "id", (int64_t)op->id);
     json_put_text(o, "kind", operation_kind_word(op->kind));
@@ -109,10 +98,9 @@ struct json_t *api_view_operation(const struct state *s, const struct operation 
         if (((op->overrides >> g) & 1u) != 0)
             json_append_text(list, gate_word((enum gate)g));
     json_put(o, "overrides", list);
-    if (operation_active(op))
-        plan_waits_for(s, op, waits_for, sizeof waits_for);
-    json_put_text(o, "waits_for", waits_for[0] != '\0' ? waits_for : NULL);
-    json_put_text(o, "way_out", operation_active(op) ? way_out_of(op) : NULL);
+    api_wait(s, op, &wait);
+    json_put_text(o, "waits_for", wait.waits_for[0] != '\0' ? wait.waits_for : NULL);
+    json_put_text(o, "way_out", wait.way_out[0] != '\0' ? wait.way_out : NULL);
     list = json_make_array();
     for (unsigned i = 0; with_steps && i < op->run_count; i++)
         json_append(list, view_run(s, &op->runs[i]));

@@ -102,7 +102,4 @@ int ctl_report(const struct ctl *ctl);
 int ctl_service_action(const struct ctl *ctl, const char *action);
 int ctl_operation_action(const struct ctl *ctl, const char *action);
 
-/* Prints an operation with its steps, as status and promote show it. */
-void ctl_print_operation(const struct ctl *ctl, const struct json_t *operation);
-
 #endif

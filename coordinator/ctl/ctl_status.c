@@ -62,12 +62,12 @@ static void print_sites(const struct ctl *ctl, const struct json_t *service)
     ctl_table_print(table, ctl, 2);
 }
 
-void ctl_print_operation(const struct ctl *ctl, const struct json_t *operation)
+/* The steps alone: what it waits for stands in the service's summary. */
+static void print_operation(const struct ctl *ctl, const struct json_t *operation)
 {
     static const char *const headings[] = { "STEP", "SITE", "STATE", "NODE", "ATTEMPT", "TIME", "DETAIL" };
     const struct json_t *steps = json_look(operation, "steps");
     struct ctl_table *table = ctl_table_create(headings, 7);
-    const char *waits_for = json_look_text(operation, "waits_for"), *way_out = json_look_text(operation, "way_out");
 
     for (size_t i = 0; i < json_item_count(steps); i++) {
         const struct json_t *step = json_item(steps, i);
@@ -87,10 +87,6 @@ void ctl_print_operation(const struct ctl *ctl, const struct json_t *operation)
         ctl_table_row(table, cells);
     }
     ctl_table_print(table, ctl, 2);
-    if (waits_for != NULL)
-        (void)fprintf(ctl->out, "  waits for %s\n", waits_for);
-    if (way_out != NULL)
-        (void)fprintf(ctl->out, "  way out: %s\n", way_out);
 }
 
 static void print_service(const struct ctl *ctl, const struct json_t *service)
@@ -110,7 +106,7 @@ static void print_service(const struct ctl *ctl, const struct json_t *service)
         (void)fprintf(ctl->out, "  way out: %s\n", way_out);
     print_sites(ctl, service);
     if (!json_look_null(service, "operation"))
-        ctl_print_operation(ctl, json_look(service, "operation"));
+        print_operation(ctl, json_look(service, "operation"));
 }
 
 /* Prints one look; `only` NULL: every service. */
