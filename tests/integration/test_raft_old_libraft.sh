@@ -12,7 +12,7 @@ if [ ! -e "$work/root/usr/include/raft.h" ]; then
     for package in ./*.deb; do dpkg -x "$package" "$work/root"; done
 fi
 if grep -q RAFT_VERSION_NUMBER "$work/root/usr/include/raft.h"; then echo "that is not the old libraft"; exit 1; fi
-tests="test_raft_entry test_raft_io_guard test_raft_node"
+tests="test_raft_entry test_raft_io_guard test_raft_node test_raft_forward"
 cmake -S "$source_dir" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOORD_SANITIZE=ON -DCOORD_RAFT_PREFIX="$work/root" >"$work/log" 2>&1 ||
     { cat "$work/log"; exit 1; }
 # shellcheck disable=SC2086
