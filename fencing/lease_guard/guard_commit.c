@@ -15,6 +15,7 @@
 #include "catalog/objectaccess.h"
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "replication/logicalworker.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
@@ -40,12 +41,18 @@ static bool gate_passes(void)
     return (uint64)guard_clock_late_us() < gate_us; /* closed is 0, bypass is the greatest number */
 }
 
-/* Who is answered by a commit: a client (a walsender takes SQL too, so it is no exception), the publisher of a logical subscription, and
- * the person at a single-user server. Everything else, autovacuum and other internal workers, acknowledges to nobody. All three are set
- * by the server when the process starts; no SQL changes them. */
+/* Nobody knows whom a worker of another extension answers: some carry out a client's SQL and hand the result back. */
+static bool is_extension_worker(void)
+{
+    return MyBgworkerEntry != NULL && strcmp(MyBgworkerEntry->bgw_library_name, "postgres") != 0;
+}
+
+/* Who may be answered by a commit: a client (a walsender takes SQL too, so it is no exception), the publisher of a logical subscription,
+ * whoever stands behind an extension's worker, and the person at a single-user server. Everything else, autovacuum and PostgreSQL's own
+ * workers, acknowledges to nobody. All of it is set by the server when the process starts; no SQL changes it. */
 static bool is_answered(void)
 {
-    return MyProcPort != NULL || IsLogicalWorker() || !IsUnderPostmaster;
+    return MyProcPort != NULL || IsLogicalWorker() || is_extension_worker() || !IsUnderPostmaster;
 }
 
 /* A logical worker always counts as writing: it commits a publisher's prepared transactions without a transaction id of its own. */
@@ -125,7 +132,8 @@ static void end_without_answer(void)
             elog(PANIC, "lease_guard: the client's socket cannot be shut down: %m");
         ClientConnectionLost = true;
     } else {
-        ProcDiePending = true; /* a logical worker checks for interrupts before it confirms anything to the publisher */
+        ProcDiePending =
+            true; /* a logical worker checks for interrupts before it confirms anything; others, as soon as they do */
     }
     InterruptPending = true;
     ereport(LOG_SERVER_ONLY,

@@ -23,7 +23,7 @@ def guard_clock_us():
 
 class AfterFlushTest(unittest.TestCase):
     def setUp(self):
-        self.server = Server()
+        self.server = Server({"fsync": "on"})  # commit_delay works only with it
         self.server.must_open()
         self.server.sql("CREATE TABLE t (i int)")
         self.server.sql("CREATE PROCEDURE two_rows() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT; "
@@ -218,7 +218,7 @@ class FreezeTest(unittest.TestCase):
     WRITERS = 3
 
     def setUp(self):
-        self.server = Server()
+        self.server = Server({"fsync": "on"})  # commit_delay works only with it
         self.server.must_open()
         self.server.sql("CREATE TABLE t (writer int, n int)")
         self.acknowledged = [0] * self.WRITERS

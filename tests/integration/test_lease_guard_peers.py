@@ -64,7 +64,7 @@ class StandbyTest(PeersTest):
         self.assertTrue(self.writes(standby))
         self.assertTrue(self.writes(primary))
         primary.stop()
-        done = run("pg_rewind", "--target-pgdata", primary.data, "--source-server", standby.dsn())
+        done = run("pg_rewind", "--no-sync", "--target-pgdata", primary.data, "--source-server", standby.dsn())
         self.assertIn("Done!", done.stdout)
 
     def test_cleanup_on_a_closed_primary_still_streams(self):

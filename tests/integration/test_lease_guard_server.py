@@ -1,5 +1,6 @@
 """The guard inside a server in trouble: full, frozen, crashed, shutting down."""
 import os
+import shutil
 import signal
 import threading
 import time
@@ -7,7 +8,7 @@ import unittest
 
 import psycopg2
 
-from test_lease_guard_support import CLOSED, Server, execute, fields, kill, wait_until
+from test_lease_guard_support import CLOSED, Server, execute, fields, kill, root, wait_until
 
 
 class ServerTest(unittest.TestCase):
@@ -208,6 +209,21 @@ class AutovacuumTest(ServerTest):
             execute(connection, "ANALYZE t")
         self.assertEqual(caught.exception.pgcode, CLOSED)
         connection.close()
+
+
+class ExtensionWorkerTest(ServerTest):
+    def test_a_worker_of_an_extension_is_refused_like_the_client_behind_it(self):
+        library = os.path.join(root(), "test_worker.so")
+        shutil.copy(os.environ["TEST_WORKER_SO"], library)
+        self.server.sql(f"CREATE FUNCTION run_in_worker(text, text) RETURNS void LANGUAGE c STRICT AS '{library[:-3]}', 'run_in_worker'")
+        run_in_worker = f"SELECT run_in_worker('{library}', 'INSERT INTO t VALUES (7)')"
+        self.server.sql(run_in_worker)
+        wait_until(lambda: "test worker has committed" in self.server.log(), "the worker commits while open")
+        self.assertEqual(self.server.sql("SELECT count(*) FROM t"), [(1,)])
+        self.server.ask("close epoch=1")
+        self.server.sql(run_in_worker)
+        wait_until(lambda: "test worker LG001" in self.server.log(), "the worker is refused")
+        self.assertEqual(self.server.sql("SELECT count(*) FROM t"), [(1,)])
 
 
 if __name__ == "__main__":
