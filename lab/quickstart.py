@@ -117,6 +117,8 @@ def main() -> int:
         tidy_up(work)
         return 0 if outcome.complete() else 1
     except KeyboardInterrupt:
+        if work is not None:
+            tidy_up(work)
         screen.write("\n  ended by Ctrl-C; nothing is left running")
         return 130
     except (LabError, BuildFailed) as error:
