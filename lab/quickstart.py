@@ -40,7 +40,7 @@ def become_root() -> None:
     if os.geteuid() != 0:
         if shutil.which("sudo") is None:
             raise LabError("needs root: run it as root, or install sudo")
-        os.execvp("sudo", ["sudo", "env", f"PYTHONPATH={SOURCE}", sys.executable, "-m", "lab.quickstart", *sys.argv[1:]])
+        os.execvp("sudo", ["sudo", "env", f"PYTHONPATH={SOURCE}", "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "lab.quickstart", *sys.argv[1:]])
 
 
 def work_directory(wanted: Path | None) -> Path:
