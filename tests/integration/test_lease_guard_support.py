@@ -55,7 +55,10 @@ def _clean_up():
 
 def run(program, *arguments, check=True, stdin="", environment=None):
     """A PostgreSQL program under the account; its whole output is in the error when it fails."""
-    command = [os.path.join(BIN, program), *arguments]
+    return run_as_account(os.path.join(BIN, program), *arguments, check=check, stdin=stdin, environment=environment)
+
+
+def run_as_account(*command, check=True, stdin="", environment=None):
     if os.geteuid() == 0:
         command = ["runuser", "-u", ACCOUNT, "--", *command]
     done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/", check=False,
@@ -139,6 +142,7 @@ class Server:
             "shared_buffers": "16MB", "max_connections": "20", "max_prepared_transactions": "5", "wal_level": "logical",
             "log_min_messages": "info", "log_line_prefix": "'%m [%p] %b %e '", "log_error_verbosity": "verbose",
             "shared_preload_libraries": f"'{self.library}'" if preload else "''", **(settings or {})})
+        self.port = 5432  # of sockets in its own directory: nobody else's
         self.running = False
         _servers.append(self)
         if start:
@@ -171,7 +175,7 @@ class Server:
         run("pg_ctl", "-D", self.data, "reload")
 
     def dsn(self, **more):
-        parts = {"host": self.directory, "port": 5432, "user": "postgres", "dbname": "postgres", **more}
+        parts = {"host": self.directory, "port": self.port, "user": "postgres", "dbname": "postgres", **more}
         return " ".join(f"{key}={value}" for key, value in parts.items())
 
     def connect(self, **more):
