@@ -30,7 +30,8 @@ def build(source: Path, preset: str, targets: tuple[str, ...] = ()) -> Path:
     log = directory / "build.log"
     started = time.monotonic()
     with open(log, "w", encoding="utf-8") as output:
-        for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, *(("--target", *targets) if targets else ())]):
+        only = ["--target", *targets] if targets else []
+        for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, *only]):
             with subprocess.Popen(command, cwd=source, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, errors="replace", **owner) as running:
                 assert running.stdout is not None

@@ -121,7 +121,8 @@ class CoordNode:
                  "cluster:"]
         for number, site in enumerate(SITES, 1):
             witness = ", witness: true" if site == "site-c" else ""
-            lines.append(f'  - {{ id: {number}, node: {node_name(site)}, site: {site}, address: "{self.addresses[site]}:{PORT}"{witness} }}')
+            address = f"{self.addresses[site]}:{PORT}"
+            lines.append(f'  - {{ id: {number}, node: {node_name(site)}, site: {site}, address: "{address}"{witness} }}')
         if self.postgres is not None:
             lines += ["local:", "  - service: app", f"    data_dir: {self.postgres.data_dir}", f"    bin_dir: {BIN}",
                       f'    conninfo: "{self.postgres.conninfo("coord", "postgres", local=True)}"',

@@ -125,7 +125,8 @@ class FailoverStory:
         time.sleep(OLD_SERVER_TRIAL_S)
         acknowledged = len([ack for ack in writer.acks() if ack.server == lab.a.address])
         refused = writer.stop()
-        screen.step(f"clients tried {refused + acknowledged} times in {OLD_SERVER_TRIAL_S} s: {acknowledged} acknowledged, {refused} refused")
+        screen.step(f"clients tried {refused + acknowledged} times in {OLD_SERVER_TRIAL_S} s: "
+                    f"{acknowledged} acknowledged, {refused} refused")
         self.old_server = OldServer(read_write, refused, acknowledged, refusal)
 
     def return_old_coordinator(self) -> None:

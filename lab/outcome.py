@@ -83,10 +83,11 @@ class Outcome:
             value = self.phases_us.get(phase)
             shown = f"{value / 1e6:9.3f}" if value is not None else "  MISSING"
             lines.append(f"  {phase:<12}{shown}   {EXPLAINED[phase]}")
+        writes = self.writes
         lines += ["  " + "-" * 96,
-                  f"  acknowledged writes          {self.writes.acknowledged:6}   {self.writes.at_old} by site-a, {self.writes.at_new} by site-b",
-                  f"  acknowledged writes lost     {self.writes.lost:6}   every id held against the rows of site-b",
-                  f"  split-brain acknowledgements {self.writes.split_brain:6}   by site-a after site-b's first, old server started again by hand"]
+                  f"  acknowledged writes          {writes.acknowledged:6}   {writes.at_old} by site-a, {writes.at_new} by site-b",
+                  f"  acknowledged writes lost     {writes.lost:6}   every id held against the rows of site-b",
+                  f"  split-brain acknowledgements {writes.split_brain:6}   by site-a after site-b's first; its server was started again"]
         if self.old_server is not None:
             lines += [f"  refused by the old server    {self.old_server.refused:6}   {self.old_server.refusal}"]
         lines += [f"  certificate                  {self.certificate or 'MISSING'}", "", f"  report: {self.report_file}",

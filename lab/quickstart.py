@@ -28,7 +28,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./quickstart", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output; progress goes to standard error")
-    parser.add_argument("--keep", action="store_true", help="leave it running afterwards, say how to use and how to break it; Ctrl-C ends it")
+    parser.add_argument("--keep", action="store_true", help="leave it running, say how to use it and how to break it; Ctrl-C ends it")
     parser.add_argument("--work-dir", type=Path, metavar="DIR", help="an empty or new directory that the user postgres can reach "
                         "(default: a new one in /tmp)")
     parser.add_argument("--started", type=int, default=int(time.time()), help=argparse.SUPPRESS)
@@ -40,7 +40,8 @@ def become_root() -> None:
     if os.geteuid() != 0:
         if shutil.which("sudo") is None:
             raise LabError("needs root: run it as root, or install sudo")
-        os.execvp("sudo", ["sudo", "env", f"PYTHONPATH={SOURCE}", "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "lab.quickstart", *sys.argv[1:]])
+        environment = [f"PYTHONPATH={SOURCE}", "PYTHONDONTWRITEBYTECODE=1"]
+        os.execvp("sudo", ["sudo", "env", *environment, sys.executable, "-m", "lab.quickstart", *sys.argv[1:]])
 
 
 def work_directory(wanted: Path | None) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from lab import coord, postgres
+from lab import postgres
 from lab.coord import CoordNode
 from lab.ledger import Count, Writer, count
 from lab.nameserver import SERVICE_NAME, ZONE, NameServer
@@ -24,6 +24,7 @@ from lab.processes import FreezeGuard, LabError, Processes, ignore_signals, kill
 
 DATABASE_SITES = ("site-a", "site-b")
 PYTHON = "/usr/bin/python3"
+PROGRAMS = ("coordinator/coordd", "coordinator/coord-supervise", "coordinator/coordctl", "fencing/lease_guard/lease_guard.so")
 
 
 @dataclass
@@ -179,7 +180,7 @@ class Lab:
         return self.until(look, timeout_s, "the leader where it is wanted")
 
     def await_ready(self, timeout_s: float = 30, serving: bool = True) -> None:
-        """The service is at site-a, its lease is live, its guard open; `serving`: its application runs, and a failover would be possible."""
+        """The service is at site-a, its lease live, its guard open; `serving`: its application runs, and a failover would be possible."""
         def look() -> bool:
             service = self.node("site-c").service()
             return (service["primary"] == "site-a" and service["lease"]["state"] == "live"
@@ -256,7 +257,7 @@ class Lab:
         # Copies, so that the user postgres reads them wherever the source tree lies.
         shutil.copytree(self.source / "lab", self.library / "lab", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         if self.build is not None:
-            for program in ("coordinator/coordd", "coordinator/coord-supervise", "coordinator/coordctl", "fencing/lease_guard/lease_guard.so"):
+            for program in PROGRAMS:
                 shutil.copy2(self.build / program, self.work / "bin")
         probe = subprocess.run(["runuser", "-u", postgres.USER, "--", "ls", str(self.library / "lab")], capture_output=True, check=False)
         if probe.returncode != 0:

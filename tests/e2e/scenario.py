@@ -99,6 +99,9 @@ class Stage:
         self.expect(lab.dns.addresses() == [lab.a.address], "the authority still answers site-a")
         self.expect(not self.operations(), "no operation was started")
         self.expect(lab.node("site-b").service()["primary"] == "site-a", "the primary is site-a")
+        counted = lab.count(old="site-b", new="site-a")
+        self.expect(counted.acknowledged > 0 and counted.lost == 0 and counted.at_old == 0,
+                    f"{counted.acknowledged} writes acknowledged, {counted.lost} lost, {counted.at_old} by site-b")
 
     def counts(self, lost: int | None = 0) -> Count:
         """Split-brain must be 0; lost as told (None: asynchronous replication may lose what was under way). Both are said."""
