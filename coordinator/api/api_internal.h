@@ -61,12 +61,6 @@ struct api_judgement {
     char summary[480];
     char way_out[API_WAY_OUT_MAX_BYTES];
 };
-/* What an active operation waits for, and the command that ends the wait, as it has to be typed; both "" when it waits for nothing. */
-struct api_wait {
-    char waits_for[400];
-    char way_out[API_WAY_OUT_MAX_BYTES];
-};
-void api_wait(const struct state *s, const struct operation *op, struct api_wait *out);
 void api_judge(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out);
 /* The site that an automatic failover would go to: the first other one that no gate forbids, else the first other one. SITE_NONE: none. */
 site_id api_likely_target(const struct state *s, service_id service, int64_t now_ms);

@@ -33,59 +33,15 @@ site_id api_likely_target(const struct state *s, service_id service, int64_t now
     return first;
 }
 
-/* The command as it has to be typed, in place of the core's short form: it knows no numbers and no names. */
-static void spell_out(char *text, size_t capacity, const char *short_form, const char *exact)
-{
-    char rest[API_WAY_OUT_MAX_BYTES];
-    char *at = strstr(text, short_form);
-
-    if (at == NULL || at[strlen(short_form)] == ' ')
-        return; /* not there, or with its number already */
-    text_set(rest, sizeof rest, "%s", at + strlen(short_form));
-    *at = '\0';
-    text_add(text, capacity, "%s%s", exact, rest);
-}
-
-void api_wait(const struct state *s, const struct operation *op, struct api_wait *out)
-{
-    static const char mark[] = "; way out: ";
-    char exact[160], step[NAME_MAX_BYTES];
-    char *at;
-
-    memset(out, 0, sizeof *out);
-    if (!operation_active(op))
-        return;
-    if (op->state == OPERATION_PROPOSED) {
-        text_set(out->waits_for, sizeof out->waits_for, "approval");
-        text_set(out->way_out, sizeof out->way_out, "coordctl approve %" PRIu64 ", or coordctl abort %" PRIu64, op->id,
-                 op->id);
-        return;
-    }
-    plan_waits_for(s, op, out->waits_for, sizeof out->waits_for);
-    at = strstr(out->waits_for, mark);
-    if (at == NULL)
-        return;
-    text_set(out->way_out, sizeof out->way_out, "%s", at + strlen(mark));
-    *at = '\0';
-    text_set(step, sizeof step, "%.*s", (int)strcspn(out->waits_for, " "), out->waits_for);
-    text_set(exact, sizeof exact, "coordctl approve %" PRIu64 " --fenced --reason \"WHY\" --confirm %s", op->id,
-             s->services[op->service].config.name);
-    spell_out(out->way_out, sizeof out->way_out, "coordctl approve --fenced", exact);
-    text_set(exact, sizeof exact, "coordctl skip %" PRIu64 " %s --reason \"WHY\"", op->id, step);
-    spell_out(out->way_out, sizeof out->way_out, "coordctl skip", exact);
-    text_set(exact, sizeof exact, "coordctl abort %" PRIu64, op->id);
-    spell_out(out->way_out, sizeof out->way_out, "coordctl abort", exact);
-}
-
 static void judge_operation(const struct state *s, const struct operation *op, struct api_judgement *out)
 {
-    struct api_wait wait;
+    struct plan_wait wait;
 
-    api_wait(s, op, &wait);
+    plan_wait(s, op, &wait);
     out->health = API_CRITICAL;
     text_set(out->summary, sizeof out->summary, "operation %" PRIu64 ": %s from %s to %s %s; waits for %s", op->id,
              operation_kind_word(op->kind), state_site_name(s, op->from), state_site_name(s, op->to),
-             operation_state_word(op->state), wait.waits_for[0] != '\0' ? wait.waits_for : "its next step");
+             operation_state_word(op->state), wait.what[0] != '\0' ? wait.what : "its next step");
     if (wait.way_out[0] != '\0')
         text_set(out->way_out, sizeof out->way_out, "%s", wait.way_out);
     else

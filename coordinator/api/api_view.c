@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "core/gates.h"
+#include "core/plan.h"
 #include "io/clock.h"
 
 #include <inttypes.h>
@@ -73,7 +74,7 @@ static struct json_t *view_run(const struct state *s, const struct step_run *run
 struct json_t *api_view_operation(const struct state *s, const struct operation *op, bool with_steps)
 {
     struct json_t *o = json_make_object(), *list = json_make_array();
-    struct api_wait wait;
+    struct plan_wait wait;
 
     json_put_int(o, "id", (int64_t)op->id);
     json_put_text(o, "kind", operation_kind_word(op->kind));
@@ -98,8 +99,8 @@ struct json_t *api_view_operation(const struct state *s, const struct operation 
         if (((op->overrides >> g) & 1u) != 0)
             json_append_text(list, gate_word((enum gate)g));
     json_put(o, "overrides", list);
-    api_wait(s, op, &wait);
-    json_put_text(o, "waits_for", wait.waits_for[0] != '\0' ? wait.waits_for : NULL);
+    plan_wait(s, op, &wait);
+    json_put_text(o, "waits_for", wait.what[0] != '\0' ? wait.what : NULL);
     json_put_text(o, "way_out", wait.way_out[0] != '\0' ? wait.way_out : NULL);
     list = json_make_array();
     for (unsigned i = 0; with_steps && i < op->run_count; i++)

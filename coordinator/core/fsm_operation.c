@@ -9,6 +9,9 @@
 #include "core/gates.h"
 #include "core/plan.h"
 
+#define RETRY_SAME_PAUSE 10u /* attempts with the plan's own pause; then it grows */
+#define RETRY_MS_MAX 15000
+
 struct service *fsm_operation(struct state *s, operation_id id, struct outcome *o)
 {
     for (unsigned i = 0; id != 0 && i < SERVICES_MAX; i++) {
@@ -260,12 +263,27 @@ static const char *success_refused(const struct service *svc, const struct step_
     return (const char *)0;
 }
 
+/* A step that fails for hours must not push everything else out of the events and the log: the pause grows, and only news is recorded. */
+static void attempt_failed(struct state *s, struct service *svc, struct step_run *run, const char *why)
+{
+    const struct plan_step *step = plan_step_of(run->step);
+    int64_t pause_ms = (int64_t)step->retry_ms * (1 + run->attempt / RETRY_SAME_PAUSE);
+    bool news = !text_equal(run->detail, why);
+
+    run->retry_after_ms = s->now_ms + (pause_ms < RETRY_MS_MAX ? pause_ms : RETRY_MS_MAX);
+    (void)text_copy(run->detail, sizeof run->detail, why);
+    if (!news && (run->attempt & (run->attempt - 1)) != 0)
+        return; /* the same again: recorded at attempts 1, 2, 4, 8 ... */
+    event_add(s, step->on_failure == PLAN_ALERT ? EVENT_ALARM : EVENT_STEP, svc->operation.service, run->site,
+              svc->operation.id, "%s at %s failed (attempt %" PRIu32 "): %.120s", step_word(run->step),
+              state_site_name(s, run->site), run->attempt, run->detail);
+}
+
 void fsm_step_result(struct state *s, const struct command *c, struct outcome *o)
 {
     const struct command_step_result *in = &c->step_result;
     struct service *svc = fsm_operation(s, in->operation, o);
     struct step_run *run = svc == (struct service *)0 ? (struct step_run *)0 : run_of(svc, in->run, o);
-    const struct plan_step *step;
     const char *why;
 
     if (run == (struct step_run *)0)
@@ -276,18 +294,14 @@ void fsm_step_result(struct state *s, const struct command *c, struct outcome *o
                    step_word(run->step), in->epoch);
         return;
     }
-    step = plan_step_of(run->step);
     why = in->result.ok ? success_refused(svc, run, &in->result) : in->result.detail;
     (void)run_move(run, why == (const char *)0 ? RUN_EV_OK : RUN_EV_FAILED); /* assigned lets both through */
     run->ended_ms = s->now_ms;
-    (void)text_copy(run->detail, sizeof run->detail, why == (const char *)0 ? in->result.detail : why);
     if (why != (const char *)0) {
-        run->retry_after_ms = s->now_ms + step->retry_ms;
-        event_add(s, step->on_failure == PLAN_ALERT ? EVENT_ALARM : EVENT_STEP, svc->operation.service, run->site,
-                  svc->operation.id, "%s at %s failed (attempt %" PRIu32 "): %.120s", step_word(run->step),
-                  state_site_name(s, run->site), run->attempt, run->detail);
+        attempt_failed(s, svc, run, why);
         return;
     }
+    (void)text_copy(run->detail, sizeof run->detail, in->result.detail);
     run->position = in->result.position;
     event_add(s, EVENT_STEP, svc->operation.service, run->site, svc->operation.id,
               "%s at %s done in %" PRId64 " ms: %.120s", step_word(run->step), state_site_name(s, run->site),

@@ -98,6 +98,10 @@ static bool gate_says_no(const struct state *s, service_id service, site_id targ
     case GATE_TARGET:
         return target == svc->primary || service_config_site(&svc->config, target) == (const struct site_config *)0 ||
                !in_contact(s, target);
+    case GATE_STANDBY:
+        at_target = target_opinion(s, svc, target);
+        return at_target == (const struct opinion *)0 || at_target->role != ROLE_STANDBY ||
+               at_target->word != OPINION_UP;
     case GATE_ARMED:
         return !svc->armed;
     case GATE_PAUSED:
@@ -160,6 +164,12 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  : service_config_site(&svc->config, target) == (const struct site_config *)0
                      ? "no eligible site of the service: it has no entry under sites"
                      : "not in contact: no coordinator there is heard");
+        return;
+    case GATE_STANDBY:
+        text_set(out, capacity_bytes, "%s has no standby that answers: its node sees role %s, %s%s", to,
+                 role_word(at_target ? at_target->role : ROLE_UNKNOWN),
+                 opinion_word(at_target ? at_target->word : OPINION_UNKNOWN),
+                 at_target && at_target->role == ROLE_PRIMARY ? "; rejoin it as a standby first" : "");
         return;
     case GATE_ARMED:
         text_set(out, capacity_bytes, "the service is not armed: coordctl arm %s", svc->config.name);

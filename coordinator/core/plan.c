@@ -15,58 +15,64 @@ static const struct plan_step steps[STEP_COUNT] = {
                      .deadline_ms = 5000,
                      .retry_ms = 200,
                      .what = "the standby's WAL receiver to end and its position to be read",
-                     .way_out = "coordctl abort" },
+                     .way = PLAN_WAY_ABORT },
     [STEP_FENCE] = { .needs = 0,
                      .safety = true,
                      .deadline_ms = 5000,
                      .retry_ms = 300,
                      .what = "the old site's node to prove its servers stopped or closed (or the lease to expire)",
-                     .way_out = "coordctl approve --fenced, after you have switched the old primary off" },
+                     .way = PLAN_WAY_FENCED,
+                     .by_hand = "switch the old primary off" },
     [STEP_PROMOTE] = { .needs = 0,
                        .after_promote = true,
                        .safety = true,
                        .deadline_ms = 60000,
                        .retry_ms = 300,
                        .what = "pg_promote at the target",
-                       .way_out = "pg_ctl promote at the target, or coordctl promote another site" },
+                       .way = PLAN_WAY_ELSEWHERE,
+                       .by_hand = "look at PostgreSQL's log there" },
     [STEP_CHECKPOINT] = { .needs = BIT(STEP_PROMOTE),
                           .after_promote = true,
                           .deadline_ms = 600000,
                           .retry_ms = 1000,
                           .what = "a checkpoint on the new timeline",
-                          .way_out = "coordctl skip" },
+                          .way = PLAN_WAY_SKIP },
     [STEP_CANARY] = { .needs = BIT(STEP_PROMOTE),
                       .after_promote = true,
                       .deadline_ms = 10000,
                       .retry_ms = 200,
                       .what = "the first acknowledged write at the target",
-                      .way_out = "look at PostgreSQL's log there; coordctl skip" },
+                      .way = PLAN_WAY_SKIP,
+                      .by_hand = "look at PostgreSQL's log there" },
     [STEP_DNS] = { .needs = BIT(STEP_CANARY),
                    .after_promote = true,
                    .deadline_ms = 10000,
                    .retry_ms = 1000,
                    .on_failure = PLAN_RETRY,
                    .what = "the DNS authority to take the update",
-                   .way_out = "change the record by hand, then coordctl skip" },
+                   .way = PLAN_WAY_SKIP,
+                   .by_hand = "change the record by hand" },
     [STEP_DEPLOY] = { .needs = BIT(STEP_CANARY),
                       .after_promote = true,
                       .deadline_ms = 300000,
                       .retry_ms = 2000,
                       .on_failure = PLAN_RETRY,
                       .what = "the deploy command to succeed",
-                      .way_out = "start the application by hand, then coordctl skip" },
+                      .way = PLAN_WAY_SKIP,
+                      .by_hand = "start the application by hand" },
     [STEP_VERIFY] = { .needs = BIT(STEP_DNS) | BIT(STEP_DEPLOY),
                       .after_promote = true,
                       .deadline_ms = 10000,
                       .retry_ms = 500,
                       .on_failure = PLAN_ALERT,
                       .what = "the application to be healthy and every DNS authority to answer with the new address",
-                      .way_out = "coordctl skip" },
+                      .way = PLAN_WAY_SKIP },
     [STEP_RECONNECT] = { .needs = 0,
                          .deadline_ms = 10000,
                          .retry_ms = 1000,
                          .what = "the standby's WAL receiver to be allowed again",
-                         .way_out = "restore primary_conninfo there, then coordctl skip" },
+                         .way = PLAN_WAY_SKIP,
+                         .by_hand = "restore primary_conninfo there" },
 };
 
 const struct plan_step *plan_step_of(enum step step)
@@ -130,6 +136,10 @@ bool plan_run_due(const struct operation *op, const struct step_run *run, int64_
         return false;
     if (step->after_promote != (op->state == OPERATION_PROMOTED))
         return false;
+    /* By hand the old primary is often alive: the standby receives until nothing more is acknowledged there, and lacks nothing. In a failover
+     * the standby is cut off from whatever the old primary may still send, and beside the proof, since time counts. */
+    if (run->step == STEP_SEVER && op->kind == OPERATION_PROMOTE && op->certified_ms == 0)
+        return false;
     for (unsigned i = 0; i < op->run_count; i++)
         if ((step->needs & BIT(op->runs[i].step)) != 0 && !run_ended(&op->runs[i]))
             return false;
@@ -168,7 +178,8 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
         if (run->state != RUN_DONE || !run->position.known) {
             if (run->site != op->to && !node_heard(s, plan_run_node(s, op, run)))
                 continue; /* a candidate that cannot be reached is none; what it may hold more is the policy's lag */
-            text_set(why, capacity_bytes, "%s: %s", state_site_name(s, run->site), steps[STEP_SEVER].what);
+            text_set(why, capacity_bytes, "%s: %s%s%s", state_site_name(s, run->site), steps[STEP_SEVER].what,
+                     run->detail[0] ? "; last: " : "", run->detail);
             return SITE_NONE;
         }
         if (best == (const struct step_run *)0 || ahead(&run->position, &best->position) ||
@@ -189,41 +200,84 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
     if (best->position.gap_known && best->position.gap_bytes > svc->config.max_lag_bytes &&
         ((op->overrides >> GATE_READY) & 1u) == 0) {
         text_set(why, capacity_bytes,
-                 "%s lacks %" PRIu64 " bytes of WAL, max_lag is %" PRIu64 ": coordctl abort %" PRIu64
-                 ", then coordctl promote --force=ready",
-                 state_site_name(s, best->site), best->position.gap_bytes, svc->config.max_lag_bytes, op->id);
+                 "%s lacks %" PRIu64 " bytes of WAL, max_lag is %" PRIu64
+                 ": abort, then coordctl promote --force=ready",
+                 state_site_name(s, best->site), best->position.gap_bytes, svc->config.max_lag_bytes);
         return SITE_NONE;
     }
     return best->site;
 }
 
-void plan_waits_for(const struct state *s, const struct operation *op, char *out, size_t capacity_bytes)
+static void way_out(const struct state *s, const struct operation *op, const struct plan_step *step, enum step which,
+                    struct plan_wait *out)
 {
-    char why[DETAIL_MAX_BYTES] = "";
-    const struct service *svc = &s->services[op->service];
+    const char *service = s->services[op->service].config.name;
 
-    out[0] = '\0';
+    if (step->by_hand != (const char *)0)
+        text_set(out->way_out, sizeof out->way_out, "%s, then ", step->by_hand);
+    switch (step->way) {
+    case PLAN_WAY_ABORT:
+        text_add(out->way_out, sizeof out->way_out, "coordctl abort %" PRIu64, op->id);
+        return;
+    case PLAN_WAY_FENCED:
+        text_add(out->way_out, sizeof out->way_out,
+                 "coordctl approve %" PRIu64 " --fenced --reason \"WHY\" --confirm %s", op->id, service);
+        return;
+    case PLAN_WAY_SKIP:
+        text_add(out->way_out, sizeof out->way_out, "coordctl skip %" PRIu64 " %s --reason \"WHY\"", op->id,
+                 step_word(which));
+        return;
+    case PLAN_WAY_ELSEWHERE:
+        text_add(out->way_out, sizeof out->way_out,
+                 "coordctl promote SITE -s %s --force=operation --reason \"WHY\" --confirm %s", service, service);
+        return;
+    }
+}
+
+static void wait_for_run(const struct state *s, const struct operation *op, const struct step_run *run,
+                         struct plan_wait *out)
+{
+    text_set(out->what, sizeof out->what, "%s at %s (attempt %" PRIu32 "): %s%s%s", step_word(run->step),
+             state_site_name(s, run->site), run->attempt, steps[run->step].what, run->detail[0] ? "; last: " : "",
+             run->detail);
+    way_out(s, op, &steps[run->step], run->step, out);
+}
+
+void plan_wait(const struct state *s, const struct operation *op, struct plan_wait *out)
+{
+    const struct service *svc = &s->services[op->service];
+    const struct step_run *fence = operation_run(op, STEP_FENCE, SITE_NONE);
+    char why[DETAIL_MAX_BYTES] = "";
+
+    *out = (struct plan_wait){ .what = "" };
+    if (!operation_active(op))
+        return;
     if (op->state == OPERATION_PROPOSED) {
-        text_set(out, capacity_bytes, "approval: coordctl approve %" PRIu64 " (or coordctl abort %" PRIu64 ")", op->id,
+        text_set(out->what, sizeof out->what, "approval");
+        text_set(out->way_out, sizeof out->way_out, "coordctl approve %" PRIu64 ", or coordctl abort %" PRIu64, op->id,
                  op->id);
         return;
     }
-    if (!operation_active(op))
+    if (op->state == OPERATION_RUNNING && !certificate_any(&svc->proof, &svc->lease, (enum certificate_kind *)0)) {
+        text_set(out->what, sizeof out->what, "proof that %s can no longer acknowledge (its lease is %s)%s%s",
+                 state_site_name(s, op->from), lease_state_word(svc->lease.state),
+                 fence != (const struct step_run *)0 && fence->detail[0] ? "; fence: " : "",
+                 fence != (const struct step_run *)0 ? fence->detail : "");
+        way_out(s, op, &steps[STEP_FENCE], STEP_FENCE, out);
         return;
-    if (op->state == OPERATION_RUNNING && !certificate_any(&svc->proof, &svc->lease, (enum certificate_kind *)0))
-        text_set(out, capacity_bytes,
-                 "proof that %s can no longer acknowledge (lease %s): %s, or its expiry; way out: %s",
-                 state_site_name(s, op->from), lease_state_word(svc->lease.state), certificate_kind_word(CERT_AGENT),
-                 steps[STEP_FENCE].way_out);
-    else if (op->state == OPERATION_RUNNING && plan_candidate(s, op, why, sizeof why) == SITE_NONE)
-        text_set(out, capacity_bytes, "a candidate: %s; way out: coordctl abort %" PRIu64, why, op->id);
-    for (unsigned i = 0; out[0] == '\0' && i < op->run_count; i++) {
+    }
+    if (op->state == OPERATION_RUNNING && plan_candidate(s, op, why, sizeof why) == SITE_NONE) {
+        text_set(out->what, sizeof out->what, "a candidate: %s", why);
+        way_out(s, op, &steps[STEP_SEVER], STEP_SEVER, out);
+        return;
+    }
+    for (unsigned i = 0; i < op->run_count; i++) {
         const struct step_run *run = &op->runs[i];
 
         if (!run_ended(run) &&
-            (run->state == RUN_ASSIGNED || plan_run_due(op, run, s->now_ms) || run->detail[0] != '\0'))
-            text_set(out, capacity_bytes, "%s at %s (attempt %" PRIu32 "): %s%s%s; way out: %s", step_word(run->step),
-                     state_site_name(s, run->site), run->attempt, steps[run->step].what,
-                     run->detail[0] ? "; last: " : "", run->detail, steps[run->step].way_out);
+            (run->state == RUN_ASSIGNED || plan_run_due(op, run, s->now_ms) || run->detail[0] != '\0')) {
+            wait_for_run(s, op, run, out);
+            return;
+        }
     }
 }

@@ -9,6 +9,8 @@ enum plan_failure {
     PLAN_ALERT  /* the same, and an alarm with each failure */
 };
 
+enum plan_way { PLAN_WAY_ABORT, PLAN_WAY_FENCED, PLAN_WAY_SKIP, PLAN_WAY_ELSEWHERE };
+
 struct plan_step {
     uint32_t needs;       /* bit per step that must have ended before */
     bool after_promote;   /* runs after the point of no return only */
@@ -17,7 +19,14 @@ struct plan_step {
     uint32_t retry_ms;    /* pause after a failed attempt */
     enum plan_failure on_failure;
     const char *what;    /* for people: what the operation waits for while this runs */
-    const char *way_out; /* the command that ends the wait */
+    enum plan_way way;   /* the command that ends the wait */
+    const char *by_hand; /* what a person does before that command; NULL: nothing */
+};
+
+/* What an operation waits for, and the exact command that ends the wait; both "" when it waits for nothing. */
+struct plan_wait {
+    char what[2 * DETAIL_MAX_BYTES];
+    char way_out[2 * DETAIL_MAX_BYTES];
 };
 
 const struct plan_step *plan_step_of(enum step step);
@@ -38,7 +47,6 @@ node_id plan_run_node(const struct state *s, const struct operation *op, const s
  * the policy's lag is it; a promotion by hand keeps its target and waits when another is ahead. SITE_NONE: not yet, `why` says what for. */
 site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
 
-/* The one line that says what the operation waits for now, and the command that ends the wait. */
-void plan_waits_for(const struct state *s, const struct operation *op, char *out, size_t capacity_bytes);
+void plan_wait(const struct state *s, const struct operation *op, struct plan_wait *out);
 
 #endif

@@ -259,6 +259,7 @@ static void attempt_fill(struct exec *e, struct step_attempt *a, const struct st
 {
     const struct service *svc = &s->services[service];
     const struct step_run *run = &svc->operation.runs[index];
+    const struct step_run *fence;
 
     a->env = &e->env;
     a->step = run->step;
@@ -281,6 +282,9 @@ static void attempt_fill(struct exec *e, struct step_attempt *a, const struct st
         a->instance_count = svc->lease.instance_count;
         memcpy(a->instances, svc->lease.instances, sizeof a->instances);
     }
+    fence = operation_run(&svc->operation, STEP_FENCE, svc->operation.from);
+    if (fence != NULL && fence->state == RUN_DONE && fence->position.known)
+        a->fenced_lsn = fence->position.lsn;
     a->t0_us = clock_now_us();
     a->deadline_ms = e->steps->deadline_ms != 0 ? e->steps->deadline_ms : plan_step_of(run->step)->deadline_ms;
 }

@@ -7,12 +7,16 @@
 #include "base/text.h"
 #include "exec/steps.h"
 #include "fencing/fence_agent.h"
+#include "postgres/position.h"
+
+#define POSITION_MS_MAX 1000u
 
 _Static_assert(FENCE_INSTANCES_MAX >= INSTANCES_MAX, "each instance of the lease has its proof");
 
 struct fence_step {
     struct step_attempt *a;
     struct fence_agent *agent;
+    struct position_query *position; /* NULL: not under way */
     bool ending;
 };
 
@@ -56,6 +60,18 @@ static void describe(struct step_attempt *a, const struct fence_result *r)
         text_add(out, capacity, " no server was opened in it; guard of instance %016" PRIx64 " closed", r->running);
 }
 
+/* Every write that was acknowledged was flushed before, so a standby that has received up to here lacks none of them. */
+static void on_position(void *ctx, const struct server_state *state, const struct error *err)
+{
+    struct fence_step *f = ctx;
+    struct position *p = &f->a->result.position;
+
+    f->position = NULL;
+    if (err == NULL && !state->in_recovery)
+        *p = (struct position){ .known = true, .timeline = state->position.timeline, .lsn = state->position.lsn };
+    end(f); /* without it the proof is as good; only nobody can wait for the standby to catch up */
+}
+
 static void on_fenced(void *ctx, const struct fence_result *result, const struct error *err)
 {
     struct fence_step *f = ctx;
@@ -75,6 +91,10 @@ static void on_fenced(void *ctx, const struct fence_result *result, const struct
     } else {
         a->result.ok = true;
         describe(a, result);
+        if (result->running != 0 && step_left_ms(a) > POSITION_MS_MAX) {
+            f->position = position_begin(a->env->loop, a->local->conninfo, POSITION_MS_MAX, on_position, f);
+            return; /* on_position continues */
+        }
     }
     end(f);
 }
@@ -117,7 +137,9 @@ static void cancel(struct step_attempt *a)
 {
     struct fence_step *f = a->self;
 
-    if (!f->ending)
+    if (f->position != NULL)
+        position_cancel(f->position);
+    else if (!f->ending)
         fence_agent_method.cancel(f->agent);
 }
 
