@@ -63,6 +63,8 @@ static void on_check(uv_check_t *check)
         return;
     d->tick_due = false;
     (void)uv_idle_stop(&d->tick_idle);
+    if (d->closing)
+        return;
     daemon_leader_tick(d);
     daemon_lease_tick(d);
 }

@@ -170,6 +170,8 @@ void daemon_on_leadership(void *ctx, const struct rnode_leadership *now)
     int64_t now_us = clock_now_us();
     bool cold = d->leader_known_us < 0 || now_us - d->leader_known_us > cold_after_us(d->state);
 
+    if (d->closing)
+        return; /* whoever leads now is somebody else's concern */
     if (now->role == RNODE_LEADER && !(d->leader.leading && d->leader.term == now->term)) {
         leader_begin(&d->leader, now->term, cold, now_us);
         log_event(LOG_LEVEL_INFO, "leader_begins", "node=%s term=%" PRIu64 " cold=%d", daemon_name(d), now->term, cold);
