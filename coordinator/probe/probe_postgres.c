@@ -19,7 +19,7 @@
 #include "probe/probe_looks.h"
 
 #define TIMER_STEP_MS 2
-#define PLAIN_READS 20 /* reads without the canary table before it is looked for again */
+#define PLAIN_READS 8 /* reads without the canary table before it is looked for again */
 
 struct line;
 
