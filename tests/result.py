@@ -15,5 +15,8 @@ class Result:
         self.skipped += other.skipped
         self.failed += other.failed
 
+    def plus(self, other: "Result") -> "Result":
+        return Result(self.passed + other.passed, self.skipped + other.skipped, self.failed + other.failed)
+
     def line(self) -> str:
         return f"{self.passed} passed, {len(self.failed)} failed, {self.skipped} skipped"

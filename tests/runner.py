@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -28,6 +29,23 @@ def run_e2e(only: str) -> Result:
     return Result(int(passed), int(skipped), failed)
 
 
+def run_quickstart() -> Result:
+    """The main job, as a person starts it."""
+    print("- the quickstart does what it says", flush=True)
+    done = subprocess.run([str(SOURCE / "quickstart"), "--json"], cwd=SOURCE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False)
+    try:
+        answer = json.loads(done.stdout)
+        good = done.returncode == 0 and answer["ok"] and answer["writes"]["lost"] == 0 and answer["writes"]["split_brain"] == 0
+    except (ValueError, KeyError, TypeError):
+        good = False
+    if good:
+        print(f"  ok {answer['elapsed_s']:.1f} s, the service was back after {answer['phases_ms']['total'] / 1000:.2f} s", flush=True)
+        return Result(passed=1)
+    print(f"  FAILED with {done.returncode}\n{done.stderr[-4000:]}{done.stdout}", flush=True)
+    return Result(failed=["e2e: quickstart"])
+
+
 def run_tidy() -> Result:
     return tidy.run(SOURCE, build(SOURCE, "release", PROGRAMS))
 
@@ -46,7 +64,7 @@ KINDS: dict[str, Callable[[], Result]] = {
     "unit": lambda: run_programs("unit"),
     "sim": lambda: run_programs("sim"),
     "integration": lambda: run_programs("integration"),
-    "e2e": lambda: run_e2e("e2e"),
+    "e2e": lambda: run_quickstart().plus(run_e2e("e2e")),
     "tidy": run_tidy,
     "bench": run_bench,
     "soak": lambda: run_e2e("soak"),
