@@ -242,6 +242,7 @@ static void fault_net(struct world *w, bool sites)
     case 0: { /* quality, everywhere but on the hosts themselves */
         uint32_t loss_ppm = sim_chance(s, 500000) ? (uint32_t)sim_random(s, 300000) : 0;
         uint32_t duplicate_ppm = sim_chance(s, 300000) ? (uint32_t)sim_random(s, 200000) : 0;
+        uint32_t straggler_ppm = sim_chance(s, 500000) ? 20000 : 0;
         int64_t delay_max_us = sim_chance(s, 300000) ? sim_between(s, 1, 250) * SIM_US_PER_MS : 3000;
         for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
             for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
@@ -250,6 +251,7 @@ static void fault_net(struct world *w, bool sites)
                                                             .ordered = sim_chance(s, 700000),
                                                             .loss_ppm = loss_ppm,
                                                             .duplicate_ppm = duplicate_ppm,
+                                                            .straggler_ppm = straggler_ppm,
                                                             .delay_min_us = 200,
                                                             .delay_max_us = delay_max_us };
         sim_note(s, "network: loss %u ppm, duplicates %u ppm, delay up to %" PRId64 " us", loss_ppm, duplicate_ppm,
@@ -311,6 +313,36 @@ static void operator_set(struct world *w, enum service_change change)
     (void)world_operator(w);
 }
 
+static void lose_primary_site(struct world *w)
+{
+    site_id site = w->primary < w->server_count ? w->primary : 0;
+
+    if (sim_chance(w->sim, 500000) && w->nodes[site]->up && !w->nodes[site]->process.paused) {
+        simnode_pause(w->nodes[site]); /* its server goes on alone */
+        later(w, UNDO_NODE_PAUSE, site, 10000);
+    } else {
+        sim_note(w->sim, "site %u is cut off", site);
+        net_partition(&w->net, 1u << w->nodes[site]->host, true);
+        later(w, UNDO_NET, 0, 8000);
+    }
+}
+
+/* Enforcement is switched off and on again, and the primary's site is lost between the two or soon after. */
+static void operator_toggle_and_lose(struct world *w)
+{
+    bool between = sim_chance(w->sim, 500000);
+
+    operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+    world_run(w, sim_between(w->sim, 1, 1500) * SIM_US_PER_MS);
+    if (between)
+        lose_primary_site(w);
+    operator_set(w, SERVICE_ARM);
+    operator_set(w, SERVICE_RESUME);
+    world_run(w, sim_between(w->sim, 1, 400) * SIM_US_PER_MS);
+    if (!between)
+        lose_primary_site(w);
+}
+
 /* An honest person: the old primary's host is dead, and is rebuilt before it comes back. */
 static void operator_vouch(struct world *w)
 {
@@ -327,7 +359,11 @@ static void operator_vouch(struct world *w)
 
 static void person(struct world *w)
 {
-    switch (sim_random(w->sim, 10)) {
+    switch (sim_random(w->sim, 12)) {
+    case 10:
+    case 11:
+        operator_toggle_and_lose(w);
+        return;
     case 0:
     case 1:
     case 2:
@@ -352,8 +388,40 @@ static void person(struct world *w)
     }
 }
 
+/* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
+static void draw_focused(struct world *w)
+{
+    switch (sim_random(w->sim, 8)) {
+    case 0:
+    case 1:
+        lose_primary_site(w);
+        return;
+    case 2:
+        if (w->primary < w->server_count) {
+            site_pause(w, w->primary, true);
+            later(w, UNDO_SITE_PAUSE, w->primary, 6000);
+        }
+        return;
+    case 3:
+        operator_toggle_and_lose(w);
+        return;
+    case 4:
+        fault_net(w, false);
+        return;
+    case 5:
+        operator_id(w, COMMAND_OPERATION_ABORT);
+        return;
+    default:
+        operator_promote(w);
+    }
+}
+
 static void draw(struct world *w, const struct faults_options *o)
 {
+    if (o->focused && sim_chance(w->sim, 800000)) {
+        draw_focused(w);
+        return;
+    }
     switch (sim_random(w->sim, 10)) {
     case 0:
     case 1:

@@ -9,6 +9,7 @@ struct faults_options {
     int64_t every_max_us; /* the longest pause between two of them */
     bool people;          /* operators give commands at bad moments */
     bool servers;         /* servers die and are paused */
+    bool focused;         /* mostly what makes failovers */
     bool sites;           /* whole sites die, are paused, are cut off */
 };
 

@@ -52,6 +52,8 @@ static void packet_schedule(struct packet *p, struct sim_process *process)
     struct net_link *link = &p->net->links[p->from][p->to];
     int64_t delay_us = sim_between(s, link->delay_min_us, link->delay_max_us);
 
+    if (!link->ordered && sim_chance(s, link->straggler_ppm))
+        delay_us = sim_between(s, 0, STRAGGLER_MAX_US);
     if (link->ordered && s->now_us + delay_us < link->last_arrival_us)
         delay_us = link->last_arrival_us - s->now_us;
     link->last_arrival_us = s->now_us + delay_us;

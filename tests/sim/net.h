@@ -10,12 +10,14 @@
 #include "tests/sim/sim.h"
 
 #define NET_HOSTS_MAX 20
+#define STRAGGLER_MAX_US (3 * SIM_US_PER_S)
 
 struct net_link {
     bool cut;
     bool ordered; /* like one stream: a later packet never overtakes an earlier one */
     uint32_t loss_ppm;
     uint32_t duplicate_ppm;
+    uint32_t straggler_ppm; /* on its way for up to STRAGGLER_MAX_US, where packets may overtake each other */
     int64_t delay_min_us;
     int64_t delay_max_us;
     int64_t last_arrival_us;

@@ -40,9 +40,16 @@ static struct world_options draw_options(struct sim *s)
         o.snapshot_threshold = 20;
         o.snapshot_trailing = 5;
     }
+    if (sim_chance(
+            s,
+            600000)) { /* looks that accuse long before a lease runs out: then only the proof holds a promotion back */
+        o.timing.probe_interval_ms = 100;
+        o.timing.probe_timeout_ms = 200;
+        o.timing.probe_fall = 2;
+    }
     o.timing.local_grace_ms = sim_chance(s, 300000) ? 2000 : 0;
     o.timing.hold_down_ms = sim_chance(s, 300000) ? 1000 : 0;
-    o.timing.lockout_ms = sim_chance(s, 200000) ? 20000 : 0;
+    o.timing.lockout_ms = sim_chance(s, 100000) ? 20000 : 0;
     o.max_lag_bytes = sim_chance(s, 200000) ? 10 : 1000000;
     return o;
 }
@@ -58,6 +65,7 @@ static bool run_seed(const struct run_options *run, uint64_t seed, struct totals
     if (!s->failed)
         faults_run(w, &(struct faults_options){ .span_us = run->seconds * SIM_US_PER_S,
                                                 .every_max_us = sim_between(s, 300, 6000) * SIM_US_PER_MS,
+                                                .focused = sim_chance(s, 600000),
                                                 .people = sim_chance(s, 700000),
                                                 .servers = sim_chance(s, 800000),
                                                 .sites = sim_chance(s, 800000) });
