@@ -19,5 +19,5 @@ cmake -S "$source_dir" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCOOR
 ninja -C "$work/build" -j2 $tests >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 for test in $tests; do
     "$work/build/tests/$test"
-    ldd "$work/build/tests/$test" | grep -q "$work/root/.*libraft.so.2" || { echo "$test ran on another libraft"; exit 1; }
+    ldd "$work/build/tests/$test" | grep "$work/root/.*libraft.so.2" >/dev/null || { echo "$test ran on another libraft"; exit 1; }
 done
