@@ -1,7 +1,7 @@
 /* sim_world --seeds A..B: each seed is one world with its own options, faults and people. Prints one line at the end, and for a seed that
  * fails its number, what failed, and the last notes.
  *   --seed N --verbose   one seed, with every note as it happens
- *   --seconds N          how long faults happen in each (60)
+ *   --seconds N          how long faults happen in each (40)
  *   --keep-going         do not stop at the first seed that fails */
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,7 +125,7 @@ static double elapsed_s(const struct timespec *begin)
 
 int main(int argc, char **argv)
 {
-    struct run_options run = { .first = 1, .last = 100, .seconds = 60 };
+    struct run_options run = { .first = 1, .last = 100, .seconds = 40 };
     struct totals totals = { 0 };
     struct timespec begin;
     uint64_t seeds = 0;

@@ -141,7 +141,8 @@ static void on_wake(void *ctx)
         return;
     arena_enter(&n->arena);
     simnode_lease_tick(n);
-    simnode_steps_on_state(n);
+    if (simnode_acts(n))
+        simnode_steps_on_state(n);
     simnode_drive(n);
 }
 
@@ -312,6 +313,8 @@ void simnode_start(struct simnode *n)
     n->up = true;
     n->fatal = false;
     n->initialising = false;
+    n->starting = false;
+    n->acts_from = 0;
     n->wake_due = false;
     n->leader_known_us = -1;
     n->transferred_us = INT64_MIN / 2;

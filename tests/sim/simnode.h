@@ -52,6 +52,8 @@ struct simnode {
     unsigned host;
     struct server *server; /* on the same host; NULL */
     bool up;
+    bool starting;      /* NODE_STARTED is on its way */
+    uint64_t acts_from; /* its index; 0: not known yet */
     bool fatal;
     struct sim_process process;
     struct sim_clock clock;
@@ -103,6 +105,7 @@ void simnode_leader_tick(struct simnode *n);
 /* simnode_watch.c */
 void simnode_watch_start(struct simnode *n);
 void simnode_report(struct simnode *n);
+bool simnode_acts(const struct simnode *n);
 
 /* simnode_lease.c */
 void simnode_lease_start(struct simnode *n);

@@ -55,6 +55,8 @@ static void report_one(struct simnode *n, const struct service *svc, site_id sit
     struct command *c = n->world->scratch;
     int slot = state_member_slot(n->state, n->id);
 
+    if (slot >= 0 && !observer_measured(&watch->observer) && now.word != OPINION_FAILED)
+        now.ready = svc->views[site].opinions[slot].ready; /* as coordinator/daemon_watch.c */
     if (slot < 0 || watch->reporting || opinion_equal(&now, &svc->views[site].opinions[slot]))
         return;
     watch->reporting = true;
@@ -64,10 +66,40 @@ static void report_one(struct simnode *n, const struct service *svc, site_id sit
     simnode_submit(n, c, REPORT_DEADLINE_MS, on_reported, (void *)(uintptr_t)site);
 }
 
+static void on_started(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
+{
+    (void)ctx;
+    n->starting = false;
+    if (status != STATUS_OK || outcome->status != STATUS_OK)
+        return;
+    n->acts_from = outcome->value;
+    holder_act_from(&n->holder, n->acts_from);
+    simnode_wake(n);
+}
+
+bool simnode_acts(const struct simnode *n)
+{
+    return n->acts_from != 0 && n->state->applied_index >= n->acts_from;
+}
+
+static void announce_start(struct simnode *n)
+{
+    struct command *c = n->world->scratch;
+
+    if (n->starting || n->acts_from != 0)
+        return;
+    n->starting = true;
+    command_clear(c, COMMAND_NODE_STARTED);
+    simnode_set_name(n, c);
+    c->node_started.node = n->id;
+    simnode_submit(n, c, REPORT_DEADLINE_MS, on_started, NULL);
+}
+
 void simnode_report(struct simnode *n)
 {
     const struct service *svc = service_of(n);
 
+    announce_start(n);
     for (unsigned i = 0; svc != NULL && i < svc->config.site_count; i++)
         report_one(n, svc, svc->config.sites[i].site);
 }

@@ -54,6 +54,7 @@ struct world {
     uint64_t promoted_count;
     uint64_t entry_count; /* commands applied, ever */
     bool vouched;         /* a person vouched in this epoch */
+    bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
     /* A test's own look at each new entry; may be NULL. `command` and `state` are borrowed. */
     void (*on_entry)(struct world *w, uint64_t index, const struct command *command, const struct state *state);
     void *test;

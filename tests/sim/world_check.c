@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
-#include "core/certificate.h"
 #include "tests/sim/simnode.h"
 #include "tests/sim/world.h"
 
@@ -48,6 +47,11 @@ void world_check_instant(struct world *w)
         if (!server_passes(s))
             continue;
         passing++;
+        if (w->proven)
+            sim_fail(w->sim,
+                     "site %u would acknowledge although its end is proven (guard epoch %" PRIu64 "%s, epoch %" PRIu64
+                     ")",
+                     i, s->guard.epoch, s->guard.bypass ? ", bypass" : "", w->epoch);
         if (rightful(w) != s->site && !w->vouched)
             sim_fail(w->sim,
                      "site %u would acknowledge (guard epoch %" PRIu64 "), site %u is primary in epoch %" PRIu64, i,
@@ -58,12 +62,16 @@ void world_check_instant(struct world *w)
 }
 
 /* The first to apply an entry tells what the log has decided. */
-static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c)
+static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c,
+                         bool accepted)
 {
     const struct service *svc = &n->state->services[WORLD_SERVICE];
 
     w->applied_index = index;
     w->entry_count++;
+    if (c->kind == COMMAND_SIGHTING && accepted && certificate_expiry_is_proof(&svc->lease))
+        sim_fail(w->sim, "node %" PRIu64 " has written at site %u after its lease had expired", c->sighting.node,
+                 c->sighting.site);
     if (svc->lease.epoch < w->epoch)
         sim_fail(w->sim, "the epoch goes back from %" PRIu64 " to %" PRIu64, w->epoch, svc->lease.epoch);
     if (svc->lease.epoch > w->epoch) {
@@ -74,6 +82,8 @@ static void on_new_entry(struct world *w, const struct simnode *n, uint64_t inde
         w->epoch = svc->lease.epoch;
         w->primary = svc->primary;
     }
+    w->proven = certificate_counts(&svc->proof, CERT_AGENT, &svc->lease) ||
+                certificate_counts(&svc->proof, CERT_EXPIRED, &svc->lease);
     if (svc->operation.state != w->operation_state) {
         sim_note(w->sim, "operation %" PRIu64 " is %s (entry %" PRIu64 ", %s by %s)", svc->operation.id,
                  operation_state_word(svc->operation.state), index, command_word(c->kind), c->who);
@@ -88,6 +98,13 @@ static void on_new_entry(struct world *w, const struct simnode *n, uint64_t inde
         w->on_entry(w, index, c, n->state);
 }
 
+static bool outcome_ok(const uint8_t *bytes, size_t length)
+{
+    struct outcome outcome;
+
+    return outcome_decode(&outcome, bytes, length) == STATUS_OK && outcome.status == STATUS_OK;
+}
+
 void world_on_applied(struct world *w, const struct simnode *n, uint64_t index, const struct command *command,
                       const uint8_t *outcome, size_t outcome_bytes)
 {
@@ -99,7 +116,7 @@ void world_on_applied(struct world *w, const struct simnode *n, uint64_t index, 
                  command_word(command->kind));
     w->digests[index] = digest;
     if (index > w->applied_index)
-        on_new_entry(w, n, index, command);
+        on_new_entry(w, n, index, command, outcome_ok(outcome, outcome_bytes));
 }
 
 void world_on_restored(struct world *w, const struct simnode *n)
