@@ -36,7 +36,8 @@ static void on_wake(uv_async_t *wake)
     daemon_lease_follow(d);
     daemon_lease_tick(d); /* a new epoch is renewed at once */
     prober_on_state(d->prober);
-    exec_on_state(d->exec);
+    if (daemon_acts(d))
+        exec_on_state(d->exec);
     daemon_drive(d);
     api_applied(d->api);
 }

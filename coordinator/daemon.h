@@ -79,6 +79,8 @@ struct daemon {
     uv_signal_t signals[2];
     struct daemon_unsent *unsent;
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
+    bool starting;                           /* NODE_STARTED is on its way */
+    uint64_t acts_from;                      /* its index: nothing is done on an older state; 0: not known yet */
     bool initialising;                       /* CLUSTER_INIT is on its way */
     bool closing;
     int handles_open;
@@ -100,6 +102,8 @@ void daemon_flush_unsent(struct daemon *d);
 struct prober *daemon_prober_create(struct daemon *d);
 void daemon_report(struct daemon *d); /* submits each opinion that the applied state does not show yet */
 void daemon_beat(struct daemon *d);
+/* The applied state is at least as new as this life of the process: its steps and leases may be acted on. */
+bool daemon_acts(const struct daemon *d);
 void daemon_on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length);
 uint64_t daemon_primary_lsn(void *ctx, service_id service);
 

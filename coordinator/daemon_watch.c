@@ -50,12 +50,19 @@ static void on_reported(void *ctx, enum status status, const struct outcome *out
 
 static void report_one(struct daemon *d, int slot, service_id service, site_id site)
 {
+    const struct opinion *known = &d->state->services[service].views[site].opinions[slot];
     struct opinion now;
+    bool measured;
     struct report *r;
     struct command *c = d->proposing;
 
-    if (d->reporting[service][site] || !prober_opinion(d->prober, service, site, &now) ||
-        opinion_equal(&now, &d->state->services[service].views[site].opinions[slot]))
+    if (d->reporting[service][site] || !prober_opinion(d->prober, service, site, &now, &measured))
+        return;
+    if (!measured && now.word != OPINION_FAILED)
+        now.ready =
+            known
+                ->ready; /* this life has not measured it, and the primary may be dead: what was true before the event stands */
+    if (opinion_equal(&now, known))
         return;
     r = malloc(sizeof *r);
     ASSERT(r != NULL);
@@ -101,7 +108,7 @@ static void on_acknowledged(void *ctx, service_id service, site_id site, epoch_t
     const struct service *svc = &d->state->services[service];
     struct command *c = d->proposing;
 
-    if (svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != epoch ||
+    if (!daemon_acts(d) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != epoch ||
         looked_index < svc->lease.ended_index || !service_enforced(svc))
         return;
     log_event(LOG_LEVEL_ERROR, "write_after_expiry", "service=%s site=%s epoch=%" PRIu64, svc->config.name,
@@ -110,6 +117,37 @@ static void on_acknowledged(void *ctx, service_id service, site_id site, epoch_t
     text_set(c->who, sizeof c->who, "node %s", daemon_name(d));
     c->sighting = (struct command_sighting){ service, site, epoch, d->self, looked_index };
     daemon_submit(d, c, REPORT_DEADLINE_MS, on_sighted, d);
+}
+
+bool daemon_acts(const struct daemon *d)
+{
+    return d->acts_from != 0 && d->state->applied_index >= d->acts_from;
+}
+
+static void on_started(void *ctx, enum status status, const struct outcome *outcome)
+{
+    struct daemon *d = ctx;
+
+    d->starting = false;
+    if (status != STATUS_OK || outcome->status != STATUS_OK)
+        return; /* no leader yet, or no member list yet: the next beat tries again */
+    d->acts_from = outcome->value;
+    holder_act_from(&d->holder, d->acts_from);
+    (void)uv_async_send(&d->wake);
+}
+
+/* What was restored from a snapshot is older than what this node may have acted on before: an entry of its own marks where now is. */
+static void announce_start(struct daemon *d)
+{
+    struct command *c = d->proposing;
+
+    if (d->starting || d->acts_from != 0)
+        return;
+    d->starting = true;
+    command_clear(c, COMMAND_NODE_STARTED);
+    text_set(c->who, sizeof c->who, "node %s", daemon_name(d));
+    c->node_started.node = d->self;
+    daemon_submit(d, c, REPORT_DEADLINE_MS, on_started, d);
 }
 
 struct prober *daemon_prober_create(struct daemon *d)
@@ -141,6 +179,7 @@ void daemon_beat(struct daemon *d)
     if (now.leader != 0 && now.leader != d->self)
         (void)link->send(link->ctx, now.leader, MESSAGE_BEAT, bytes,
                          sizeof bytes); /* a lost beat is followed by the next */
+    announce_start(d);
     daemon_report(d);
 }
 

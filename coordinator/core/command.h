@@ -12,6 +12,7 @@
     X(COMMAND_CONFIG_APPLY, "config_apply")       /* operator */                                                       \
     X(COMMAND_SERVICE_SET, "service_set")         /* operator: arm, disarm, pause, resume */                           \
     X(COMMAND_NODE_HEARD, "node_heard")           /* leader: a node is heard again, or is silent */                    \
+    X(COMMAND_NODE_STARTED, "node_started")       /* each node, once per life of its process: it acts from there on */ \
     X(COMMAND_OPINION, "opinion")                 /* each node, on change */                                           \
     X(COMMAND_EXECUTOR_SET, "executor_set")       /* leader */                                                         \
     X(COMMAND_GRANT, "grant")                     /* a site's executor asks for the lease */                           \
@@ -52,6 +53,9 @@ struct command_service_set {
 struct command_node_heard {
     node_id node;
     bool heard;
+};
+struct command_node_started {
+    node_id node;
 };
 struct command_opinion {
     node_id node;
@@ -141,6 +145,7 @@ struct command {
         struct command_config_apply config_apply;
         struct command_service_set service_set;
         struct command_node_heard node_heard;
+        struct command_node_started node_started;
         struct command_opinion opinion;
         struct command_executor_set executor_set;
         struct command_grant grant;

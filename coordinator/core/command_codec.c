@@ -42,6 +42,11 @@ static void visit_service_set(struct codec *c, struct command *m)
     CODEC_ENUM(c, &m->service_set.change, SERVICE_CHANGE_COUNT);
 }
 
+static void visit_node_started(struct codec *c, struct command *m)
+{
+    codec_u64(c, &m->node_started.node);
+}
+
 static void visit_node_heard(struct codec *c, struct command *m)
 {
     codec_u64(c, &m->node_heard.node);
@@ -184,6 +189,7 @@ static const struct command_shape shapes[COMMAND_KIND_COUNT] = {
     SHAPE(COMMAND_CONFIG_APPLY, config_apply, visit_config_apply),
     SHAPE(COMMAND_SERVICE_SET, service_set, visit_service_set),
     SHAPE(COMMAND_NODE_HEARD, node_heard, visit_node_heard),
+    SHAPE(COMMAND_NODE_STARTED, node_started, visit_node_started),
     SHAPE(COMMAND_OPINION, opinion, visit_opinion),
     SHAPE(COMMAND_EXECUTOR_SET, executor_set, visit_executor_set),
     SHAPE(COMMAND_GRANT, grant, visit_grant),

@@ -193,6 +193,20 @@ void fsm_service_set(struct state *s, const struct command *c, struct outcome *o
     event_add(s, EVENT_SERVICE, in->service, SITE_NONE, 0, "%s %s by %s", svc->config.name, words[in->change], c->who);
 }
 
+/* A node that starts from a snapshot sees an old state first. It acts on nothing before it has applied this entry of its own, which is behind
+ * everything that was ever acknowledged to it. */
+void fsm_node_started(struct state *s, const struct command *c, struct outcome *o)
+{
+    int slot = state_member_slot(s, c->node_started.node);
+
+    if (slot < 0) {
+        fsm_refuse(o, "node %" PRIu64 " is no member", c->node_started.node);
+        return;
+    }
+    o->value = s->applied_index;
+    event_add(s, EVENT_NODE, SERVICE_NONE, s->members[slot].site, 0, "node %s has started", s->members[slot].name);
+}
+
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)
 {
     int slot = state_member_slot(s, c->node_heard.node);

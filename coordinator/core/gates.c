@@ -71,6 +71,13 @@ static const struct opinion *target_opinion(const struct state *s, const struct 
     return slot >= 0 ? &svc->views[target].opinions[slot] : (const struct opinion *)0;
 }
 
+static bool is_old_primary(const struct state *s, const struct service *svc, site_id target)
+{
+    const struct opinion *o = target_opinion(s, svc, target);
+
+    return o != (const struct opinion *)0 && o->role == ROLE_PRIMARY && o->word == OPINION_UP;
+}
+
 /* Two kinds of evidence that can be had: the database is always looked at, and a node of the site can fall silent. */
 static bool two_kinds(const struct state *s, const struct service *svc)
 {
@@ -139,6 +146,9 @@ uint32_t gates_check(const struct state *s, service_id service, site_id target, 
 
         /* Before the point of no return there is `coordctl abort`; after it a dead target must not hold the service for ever. */
         if (g == GATE_OPERATION && s->services[service].operation.state != OPERATION_PROMOTED)
+            overridden = false;
+        /* An old primary behind a closed guard may be the only one that has every write; a server that does not answer can't be promoted. */
+        if (g == GATE_STANDBY && !is_old_primary(s, &s->services[service], target))
             overridden = false;
         if (!overridden && gate_says_no(s, service, target, (enum gate)g, kind == OPERATION_FAILOVER, now_ms))
             no |= 1u << g;

@@ -9,11 +9,10 @@
 /* X(enumerator, word, a person may override it) */
 #define GATE_LIST(X)                                                                                                   \
     X(GATE_OPERATION, "operation",                                                                                     \
-      true)                         /* one of the service is active; overridden only past its point of no return */    \
-    X(GATE_TARGET, "target", false) /* the target is no other eligible site with a coordinator in contact */           \
-    X(GATE_STANDBY, "standby",                                                                                         \
-      false) /* the target's own node sees no answering standby there: nothing could be promoted */                    \
-    X(GATE_ARMED, "armed", false) /* only an armed service is moved */                                                 \
+      true)                          /* one of the service is active; overridden only past its point of no return */   \
+    X(GATE_TARGET, "target", false)  /* the target is no other eligible site with a coordinator in contact */          \
+    X(GATE_STANDBY, "standby", true) /* no standby answers there; overridden only for an old primary */                \
+    X(GATE_ARMED, "armed", false)    /* only an armed service is moved */                                              \
     X(GATE_PAUSED, "paused", true)                                                                                     \
     X(GATE_MODE, "mode", true)           /* shadow decides and does nothing */                                         \
     X(GATE_VM_PAUSE, "vm_pause", true)   /* asynchronous on virtual machines without accept_vm_pause */                \

@@ -62,18 +62,25 @@ static const char *refusal(const struct lease *l, enum lease_event event)
     return rule.verb == MOVE ? (const char *)0 : rule.why;
 }
 
-/* Remembers a server life that this renewal lets its holder open. False when the list is full: then the renewal must not extend. */
-static bool remember_instance(struct lease *l, instance_id instance)
+/* Remembers a server life that this renewal lets its holder open; NULL, or why the renewal must not extend. A life that is followed by
+ * another is over: a late report of it says nothing about the server that runs now. */
+static const char *remember_instance(struct lease *l, instance_id instance)
 {
-    if (instance == 0)
-        return true;
+    if (instance == 0 || (l->instance_count > 0 && l->instances[l->instance_count - 1] == instance))
+        return (const char *)0;
     for (unsigned i = 0; i < l->instance_count; i++)
         if (l->instances[i] == instance)
-            return true;
+            return "it speaks of an earlier life of the server";
     if (l->instance_count == INSTANCES_MAX)
-        return false;
+        return "too many servers were opened in this epoch; it ends, and a new grant follows";
     l->instances[l->instance_count++] = instance;
-    return true;
+    return (const char *)0;
+}
+
+/* The guard may be open for as long as an earlier renewal allowed: a lease never gets shorter while something of it may still be open. */
+static uint32_t longer(uint32_t a_ms, uint32_t b_ms)
+{
+    return a_ms > b_ms ? a_ms : b_ms;
 }
 
 const char *lease_grant(struct lease *l, site_id site, node_id holder, epoch_t epoch, uint64_t index, uint32_t ttl_ms,
@@ -85,6 +92,8 @@ const char *lease_grant(struct lease *l, site_id site, node_id holder, epoch_t e
         return why;
     if (epoch <= l->epoch)
         return "the epoch does not rise";
+    if (l->state == LEASE_REVOKED && l->site == site)
+        ttl_ms = longer(ttl_ms, l->ttl_ms);
     *l = (struct lease){ .state = LEASE_LIVE,
                          .site = site,
                          .holder = holder,
@@ -107,10 +116,11 @@ const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t
         return "another epoch";
     if (l->holder != holder)
         return "another node is the executor";
-    if (!remember_instance(l, enforcement.instance))
-        return "too many servers were opened in this epoch; it ends, and a new grant follows";
+    why = remember_instance(l, enforcement.instance);
+    if (why != (const char *)0)
+        return why;
     l->renewed_index = index;
-    l->ttl_ms = ttl_ms;
+    l->ttl_ms = longer(ttl_ms, l->ttl_ms);
     l->enforcement = enforcement;
     return (const char *)0;
 }

@@ -42,9 +42,9 @@ struct lease {
     site_id site;
     node_id holder; /* the executor that renews */
     epoch_t epoch;
-    uint64_t renewed_index;         /* log index of the grant or of the last renewal that extended it */
-    uint64_t ended_index;           /* log index of the revocation or expiry; 0 while live */
-    uint32_t ttl_ms;                /* as carried by that renewal */
+    uint64_t renewed_index; /* log index of the grant or of the last renewal that extended it */
+    uint64_t ended_index;   /* log index of the revocation or expiry; 0 while live */
+    uint32_t ttl_ms; /* the longest that it was renewed with: a lower one counts from the next expiry or promotion on */
     struct enforcement enforcement; /* as reported by that renewal, or by the grant */
     uint8_t instance_count;
     instance_id instances[INSTANCES_MAX]; /* every server life that may have been opened in this epoch */

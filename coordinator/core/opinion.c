@@ -91,8 +91,9 @@ void observer_read(struct observer *o, enum role role, bool streaming, int64_t c
         o->canary_seen_ms = canary_seen_ms;
     if (primary_written_ms >= 0)
         o->canary_written_ms = primary_written_ms;
-    ready = role == ROLE_STANDBY && o->canary_seen_ms >= 0 && o->canary_written_ms >= 0 &&
-            o->canary_written_ms - o->canary_seen_ms <= (int64_t)max_lag_ms;
+    if (role == ROLE_STANDBY && (o->canary_seen_ms < 0 || o->canary_written_ms < 0))
+        return; /* not measured yet: the primary may be dead already, and readiness before the event is what counts */
+    ready = role == ROLE_STANDBY && o->canary_written_ms - o->canary_seen_ms <= (int64_t)max_lag_ms;
     damper_feed(&o->readiness, ready ? LOOK_OK : LOOK_FAILED, t);
 }
 

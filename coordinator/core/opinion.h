@@ -94,5 +94,10 @@ void observer_read(struct observer *o, enum role role, bool streaming, int64_t c
 /* The looks of this kind are no longer made here (the primary moved): forget them. */
 void observer_forget(struct observer *o, enum look look);
 struct opinion observer_opinion(const struct observer *o);
+/* The lag was measured at least once by this observer; until then its `ready` says nothing, and what was reported before stands. */
+static inline bool observer_measured(const struct observer *o)
+{
+    return o->readiness.is != LOOK_NEUTRAL;
+}
 
 #endif

@@ -58,7 +58,7 @@ struct step_attempt {
     uint8_t instance_count;         /* fence: every server life that may have been opened in old_epoch */
     instance_id instances[INSTANCES_MAX];
     uint64_t fenced_lsn; /* sever: where the old primary's WAL ended when it was proven closed; 0: not known */
-    int64_t t0_us; /* clock_now_us() from which the deadline counts */
+    int64_t t0_us;       /* clock_now_us() from which the deadline counts */
     uint32_t deadline_ms;
 
     char

@@ -52,12 +52,33 @@ static void take_position(struct step_attempt *a, const struct wal_position *fro
     p->gap_bytes = primary > frozen->lsn ? primary - frozen->lsn : 0;
 }
 
+static void on_old_primary(void *ctx, const struct server_state *state, const struct error *err)
+{
+    struct sever_step *v = ctx;
+    struct step_attempt *a = v->a;
+
+    v->looking = NULL;
+    if (err != NULL) {
+        step_failed(a, "%s", err->text);
+        end(v);
+        return;
+    }
+    take_position(a, &state->position);
+    step_ok(a, "no standby: an old primary at %" PRIX32 "/%" PRIX32 " timeline %" PRIu32,
+            (uint32_t)(state->position.lsn >> 32), (uint32_t)state->position.lsn, state->position.timeline);
+    end(v);
+}
+
 static void on_severed(void *ctx, const struct server_state *state, const struct error *err)
 {
     struct sever_step *v = ctx;
     struct step_attempt *a = v->a;
 
     v->sever = NULL;
+    if (err != NULL && err->status == STATUS_REFUSED && !v->cancelled) {
+        v->looking = position_begin(a->env->loop, a->local->conninfo, step_left_ms(a), on_old_primary, v);
+        return; /* it receives nothing: an old primary, promoted by force, has its position all the same */
+    }
     if (err != NULL) {
         step_failed(a, "%s", err->text);
         end(v);

@@ -20,6 +20,16 @@ void holder_set_local(struct holder *h, service_id service, bool local)
     h->services[service].local = local;
 }
 
+void holder_act_from(struct holder *h, uint64_t index)
+{
+    h->acts_from = index;
+}
+
+static bool acts(const struct holder *h, const struct state *s)
+{
+    return h->acts_from != 0 && s->applied_index >= h->acts_from;
+}
+
 /* The site at which this node executes the service; SITE_NONE when it does not. */
 static site_id executes_at(const struct holder *h, const struct state *s, const struct service *svc)
 {
@@ -72,6 +82,8 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
 {
     int64_t wake_us = now_us + IDLE_US;
 
+    if (!acts(h, s))
+        return wake_us;
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
         const struct service *svc = &s->services[i];
         struct holder_service *hs = &h->services[i];
@@ -80,7 +92,7 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
         if (!svc->present || !hs->local)
             continue;
         site = executes_at(h, s, svc);
-        if (site == SITE_NONE || !(holds(h, svc, site) || may_ask(svc, site)))
+        if (site == SITE_NONE)
             continue;
         if (hs->seen_epoch != svc->lease.epoch) {
             hs->seen_epoch =
@@ -88,7 +100,9 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
             hs->due_us = now_us;
         }
         if (now_us >= hs->due_us) {
-            hs->due_us = now_us + (int64_t)svc->config.timing.renew_ms * 1000;
+            hs->due_us =
+                now_us +
+                (holds(h, svc, site) || may_ask(svc, site) ? (int64_t)svc->config.timing.renew_ms * 1000 : IDLE_US);
             sample_begin(h, svc, (service_id)i);
         }
         if (hs->due_us < wake_us)
@@ -97,11 +111,12 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
     return wake_us;
 }
 
-/* The guard follows the applied setting: first the entry, then the bypass; first the end of the bypass, then a renewal that reports it. */
-static void follow_enforcement(struct holder *h, const struct service *svc, service_id service,
+/* The guard follows the applied setting: first the entry, then the bypass; first the end of the bypass, then a renewal that reports it. A
+ * site that is not the primary, or no longer, has none. */
+static void follow_enforcement(struct holder *h, const struct service *svc, service_id service, site_id site,
                                const struct holder_guard *guard)
 {
-    bool bypass = !service_enforced(svc);
+    bool bypass = !service_enforced(svc) && (holds(h, svc, site) || may_ask(svc, site));
 
     if (bypass != guard->bypass)
         h->ops.guard_bypass(h->ops.ctx, service, bypass, guard->instance, svc->lease.epoch);
@@ -118,7 +133,7 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
 
     if (sample == NULL || sample->submitted)
         return; /* an answer to nothing that is open */
-    site = svc->present ? executes_at(h, s, svc) : SITE_NONE;
+    site = svc->present && acts(h, s) ? executes_at(h, s, svc) : SITE_NONE;
     if (guard == NULL || guard->instance == 0 || site == SITE_NONE || sample->since_index != svc->enforced_index) {
         sample->token = 0;
         return;
@@ -129,8 +144,7 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
     sample->instance = guard->instance;
     sample->t0_us = guard->now_us;
     sample->submitted = true;
-    if (holds(h, svc, site) || may_ask(svc, site))
-        follow_enforcement(h, svc, service, guard);
+    follow_enforcement(h, svc, service, site, guard);
     if (holds(h, svc, site)) {
         sample->epoch = svc->lease.epoch;
         sample->hold_ms = svc->config.timing.ttl_ms - svc->config.timing.margin_ms;

@@ -56,6 +56,7 @@ struct holder_service {
 struct holder {
     node_id self;
     uint64_t last_token;
+    uint64_t acts_from; /* log index; 0: not known yet */
     struct holder_ops ops;
     struct command command; /* scratch */
     struct holder_service services[SERVICES_MAX];
@@ -63,6 +64,9 @@ struct holder {
 
 /* `first_token` is random, so that an answer to an earlier life of this process is not taken for one to this. */
 void holder_init(struct holder *h, node_id self, uint64_t first_token, const struct holder_ops *ops);
+/* Nothing is done before the applied state has reached `index`, an entry that this life of the process has written: a state that was restored
+ * from a snapshot is older than what this node has acted on before. */
+void holder_act_from(struct holder *h, uint64_t index);
 /* This host has (or no longer has) a server of the service with a guard. */
 void holder_set_local(struct holder *h, service_id service, bool local);
 /* On a timer of at most a third of renew_ms, and whenever the applied state changed. Returns when it wants to be called again (microseconds

@@ -342,13 +342,14 @@ void prober_on_state(struct prober *p)
     }
 }
 
-bool prober_opinion(const struct prober *p, service_id service, site_id site, struct opinion *out)
+bool prober_opinion(const struct prober *p, service_id service, site_id site, struct opinion *out, bool *measured)
 {
     const struct target *t = p->targets[(unsigned)service * SITES_MAX + site];
 
     if (t == NULL)
         return false;
     *out = t->reported;
+    *measured = observer_measured(&t->observer);
     return true;
 }
 

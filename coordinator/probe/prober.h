@@ -32,8 +32,8 @@ struct prober; /* opaque */
 struct prober *prober_create(const struct prober_config *config);
 /* The applied state changed: follows the configuration and the primary. Cheap when neither did. */
 void prober_on_state(struct prober *p);
-/* False: this (service, site) is not looked at. */
-bool prober_opinion(const struct prober *p, service_id service, site_id site, struct opinion *out);
+/* False: this (service, site) is not looked at. `measured`: observer_measured(). */
+bool prober_opinion(const struct prober *p, service_id service, site_id site, struct opinion *out, bool *measured);
 /* The last WAL position seen at the service's primary; 0: not seen since it became primary. */
 uint64_t prober_primary_lsn(const struct prober *p, service_id service);
 /* Lag of the site's standby in bytes and milliseconds by this node's own looks; -1: not known. */

@@ -127,11 +127,14 @@ static void answer_bypass(struct fields *f, char *answer)
 static void answer_status(struct fields *f, char *answer)
 {
     struct guard_status s;
+    int64 now_us;
 
     if (!fields_end(f)) {
         print_invalid(answer, "status_takes_nothing");
         return;
     }
+    now_us =
+        guard_now(); /* the early clock, and before all else: a lease is counted from it. The state is judged by the late one. */
     s = guard_status_read();
     snprintf(answer, GUARD_ANSWER_BYTES_MAX,
              "ok instance=%016" INT64_MODIFIER "x state=%s epoch=" UINT64_FORMAT " deadline_us=" INT64_FORMAT
@@ -141,7 +144,7 @@ static void answer_status(struct fields *f, char *answer)
              s.bypass ? "bypass"
              : s.open ? "open"
                       : "closed",
-             s.epoch, s.deadline_us, s.now_us, s.closed_epoch, s.refused_before + s.refused_after, s.in_recovery,
+             s.epoch, s.deadline_us, now_us, s.closed_epoch, s.refused_before + s.refused_after, s.in_recovery,
              !s.bypass);
 }
 

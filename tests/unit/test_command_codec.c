@@ -84,6 +84,7 @@ static void full_command(struct command *c, enum command_kind kind)
         END(c->step_skip.reason);
         break;
     case COMMAND_NODE_HEARD:
+    case COMMAND_NODE_STARTED:
     case COMMAND_EXECUTOR_SET:
     case COMMAND_GRANT:
     case COMMAND_RENEW:
@@ -105,6 +106,7 @@ static const struct {
     PART(COMMAND_CONFIG_APPLY, config_apply, 7 + SERVICES_MAX * PADDING_CONFIG),
     PART(COMMAND_SERVICE_SET, service_set, 3),
     PART(COMMAND_NODE_HEARD, node_heard, 7),
+    PART(COMMAND_NODE_STARTED, node_started, 0),
     PART(COMMAND_OPINION, opinion, 2),
     PART(COMMAND_EXECUTOR_SET, executor_set, 6),
     PART(COMMAND_GRANT, grant, 6 + PADDING_ENFORCEMENT),
