@@ -192,6 +192,17 @@ def check_core_has_no_state(build: Path) -> list[str]:
     return wrong
 
 
+def check_examples(source: Path, build: Path) -> list[str]:
+    """Every example file is one that coordctl accepts."""
+    wrong = []
+    for path in sorted((source / "examples").glob("*.yaml")):
+        done = subprocess.run([str(build / "coordinator/coordctl"), "config", "check", str(path)], capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            wrong += [f"{path.name}: {line}" for line in (done.stderr or done.stdout).splitlines()]
+    return wrong
+
+
 def run(source: Path, build: Path) -> Result:
     checks = {
         "a room includes only what its row names": lambda: check_includes(source),
@@ -201,6 +212,7 @@ def run(source: Path, build: Path) -> Result:
         "no forgotten words, no path of one machine": lambda: check_words(source),
         "formatted by clang-format": lambda: check_format(source),
         "core calls nothing impure": lambda: check_core_purity(source, build),
+        "the examples pass `coordctl config check`": lambda: check_examples(source, build),
         "core has no writable data": lambda: check_core_has_no_state(build),
     }
     result = Result()
