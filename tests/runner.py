@@ -11,6 +11,7 @@ from typing import Callable
 
 from lab.build import PROGRAMS, BuildFailed, build
 from tests import programs, tidy
+from tests.model import check as model
 from tests.result import Result
 
 SOURCE = Path(__file__).resolve().parent.parent
@@ -66,6 +67,7 @@ KINDS: dict[str, Callable[[], Result]] = {
     "integration": lambda: run_programs("integration"),
     "e2e": lambda: run_quickstart().plus(run_e2e("e2e")),
     "tidy": run_tidy,
+    "model": model.run,
     "bench": run_bench,
     "soak": lambda: run_e2e("soak"),
 }
