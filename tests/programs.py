@@ -21,8 +21,7 @@ FAILED = re.compile(r"^\[\s+(?:FAILED|ERROR)\s+\] (\S+)$", re.MULTILINE)
 def run_kind(directory: Path, kind: str) -> Result:
     junit = directory / f"{kind}.xml"
     junit.unlink(missing_ok=True)
-    jobs = "1" if kind == "integration" else "2"
-    command = ["ctest", "--test-dir", str(directory), "-L", f"^{kind}$", "-j", jobs, "--timeout", "600", "--output-junit", str(junit),
+    command = ["ctest", "--test-dir", str(directory), "-L", f"^{kind}$", "-j", "2", "--timeout", "600", "--output-junit", str(junit),
                "--test-output-size-passed", str(OUTPUT_BYTES_MAX), "--test-output-size-failed", str(OUTPUT_BYTES_MAX), "--no-tests=error"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         assert running.stdout is not None
