@@ -61,6 +61,26 @@ static bool is_postgres(const char *exe)
     return strstr(name, "postgres") != NULL; /* also "postgres (deleted)", after an upgrade */
 }
 
+/* Ended, but nobody has waited for it: it has no memory and no files any more. Only root may look at its `cwd`. */
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    char text[256];
+    const char *state;
+    FILE *file;
+    size_t length;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    length = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    text[length] = '\0';
+    state = strrchr(text, ')'); /* the name before it may hold anything */
+    return state != NULL && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+}
+
 /* STATUS_OK: a process of a server of this directory. STATUS_NOT_FOUND: not, or gone. */
 static enum status process_check(const struct directory *d, pid_t pid, struct error *err)
 {
@@ -84,7 +104,7 @@ static enum status process_check(const struct directory *d, pid_t pid, struct er
         exe[length] = '\0';
         return is_postgres(exe) ? STATUS_OK : STATUS_NOT_FOUND;
     }
-    if ((errno == EACCES || errno == EPERM) && process.st_uid == d->stat.st_uid)
+    if ((errno == EACCES || errno == EPERM) && process.st_uid == d->stat.st_uid && !is_zombie(pid))
         return error_set(err, STATUS_FAILED,
                          "process %d belongs to the owner of %s and cannot be looked at: run coordd as root", (int)pid,
                          d->path);
