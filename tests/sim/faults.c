@@ -41,7 +41,7 @@ void site_start(struct world *w, site_id site)
             simnode_start(w->nodes[i]);
     if (s != NULL) {
         s->host_dead = false;
-        if (!s->running)
+        if (!s->running && !s->switched_off)
             server_start(s);
     }
 }
@@ -71,14 +71,23 @@ void people_rebuild(struct world *w)
     struct server *primary = world_server(w, w->primary);
     const struct service *svc = world_service(w);
 
+    if (primary != NULL && primary->switched_off && !operation_active(&svc->operation) && svc->primary == w->primary &&
+        !primary->host_dead) {
+        primary->switched_off = false; /* nothing came of it: it is the primary still */
+        server_start(primary);
+    }
+    if (primary != NULL && primary->running && primary->break_glass && sim_chance(w->sim, 300000)) {
+        server_kill(primary); /* it was meant for an hour, and is over */
+        server_start(primary);
+    }
     if (primary == NULL || !primary->running || primary->in_recovery || primary->process.paused ||
         operation_active(&svc->operation) || svc->primary != w->primary)
         return;
     for (unsigned i = 0; i < w->server_count; i++) {
         struct server *s = &w->servers[i];
-        if (s == primary || !s->running || s->process.paused)
+        if (s == primary || s->host_dead || (!s->running && !s->switched_off) || s->process.paused)
             continue;
-        if (!s->in_recovery || !wal_follows(&s->wal, &primary->wal)) {
+        if (!s->in_recovery || s->switched_off || !wal_follows(&s->wal, &primary->wal)) {
             sim_note(w->sim, "people rebuild the server of site %u from site %u", i, primary->site);
             server_rebuild(s, primary);
         } else if (s->severed) {
@@ -146,7 +155,7 @@ static void on_undo(void *ctx)
             simnode_resume(n);
         break;
     case UNDO_SERVER_DOWN:
-        if (!s->running && !s->host_dead)
+        if (!s->running && !s->host_dead && !s->switched_off)
             server_start(s);
         break;
     case UNDO_SERVER_PAUSE:
@@ -313,18 +322,50 @@ static void operator_set(struct world *w, enum service_change change)
     (void)world_operator(w);
 }
 
+/* Its coordinator is paused while its server goes on alone; or it is cut off; or it dies, is cut off, and comes back before it is joined again. */
 static void lose_primary_site(struct world *w)
 {
     site_id site = w->primary < w->server_count ? w->primary : 0;
+    uint64_t how = sim_random(w->sim, 3);
 
-    if (sim_chance(w->sim, 500000) && w->nodes[site]->up && !w->nodes[site]->process.paused) {
-        simnode_pause(w->nodes[site]); /* its server goes on alone */
+    if (how == 0 && w->nodes[site]->up && !w->nodes[site]->process.paused) {
+        simnode_pause(w->nodes[site]);
         later(w, UNDO_NODE_PAUSE, site, 10000);
-    } else {
-        sim_note(w->sim, "site %u is cut off", site);
-        net_partition(&w->net, 1u << w->nodes[site]->host, true);
-        later(w, UNDO_NET, 0, 8000);
+        return;
     }
+    if (how == 1) {
+        site_kill(w, site);
+        later(w, UNDO_SITE_DOWN, site, 5000);
+    }
+    sim_note(w->sim, "site %u is cut off", site);
+    net_partition(&w->net, 1u << w->nodes[site]->host, true);
+    later(w, UNDO_NET, 0, 10000);
+}
+
+static void operator_changes_ttl(struct world *w)
+{
+    static const uint32_t ttls[] = { 2000, 3000, 6000 };
+
+    w->options.timing.ttl_ms = ttls[sim_random(w->sim, 3)];
+    sim_note(w->sim, "ttl %u ms", w->options.timing.ttl_ms);
+    (void)world_configure(w);
+    world_run(w, sim_between(w->sim, 1, 1200) * SIM_US_PER_MS);
+    if (sim_chance(w->sim, 600000))
+        lose_primary_site(w);
+}
+
+/* A person restarts the primary with broken glass, since writes matter more to them than the proof; later without it. */
+static void operator_breaks_glass(struct world *w)
+{
+    struct server *s = world_server(w, w->primary);
+
+    if (s == NULL || !s->running || s->process.paused || s->in_recovery)
+        return;
+    server_kill(s);
+    server_start_with_broken_glass(s);
+    world_run(w, sim_between(w->sim, 1, 3000) * SIM_US_PER_MS);
+    if (sim_chance(w->sim, 500000))
+        lose_primary_site(w);
 }
 
 /* Enforcement is switched off and on again, and the primary's site is lost between the two or soon after. */
@@ -354,7 +395,7 @@ static void operator_vouch(struct world *w)
     if (s->running)
         server_kill(s);
     operator_id(w, COMMAND_OPERATOR_CERTIFICATE);
-    later(w, UNDO_SERVER_DOWN, s->site, 10000);
+    s->switched_off = true;
 }
 
 static void person(struct world *w)
@@ -391,7 +432,13 @@ static void person(struct world *w)
 /* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
 static void draw_focused(struct world *w)
 {
-    switch (sim_random(w->sim, 8)) {
+    switch (sim_random(w->sim, 10)) {
+    case 8:
+        operator_changes_ttl(w);
+        return;
+    case 9:
+        operator_breaks_glass(w);
+        return;
     case 0:
     case 1:
         lose_primary_site(w);

@@ -28,7 +28,7 @@ bool server_passes(const struct server *s)
 {
     if (!s->running || s->in_recovery || s->process.paused)
         return false;
-    return s->guard.bypass || server_now_us(s) < s->guard.deadline_us;
+    return s->guard.bypass || s->break_glass || server_now_us(s) < s->guard.deadline_us;
 }
 
 bool server_write(struct server *s)
@@ -99,9 +99,19 @@ void server_start(struct server *s)
              s->in_recovery ? "standby" : "primary", s->wal.timeline, (unsigned long long)s->wal.lsn);
 }
 
+void server_start_with_broken_glass(struct server *s)
+{
+    server_start(s);
+    s->break_glass = true;
+    s->world->glass_epoch = s->world->epoch;
+    sim_note(s->world->sim, "server %u has broken glass", s->site);
+}
+
 void server_kill(struct server *s)
 {
     ASSERT(s->running);
+    s->break_glass = false;
+    s->glass_known = false;
     s->running = false;
     s->guard = (struct guard){ 0 };
     sim_process_end(s->world->sim, &s->process);
@@ -126,6 +136,7 @@ void server_rebuild(struct server *s, const struct server *from)
 {
     if (s->running)
         server_kill(s);
+    s->switched_off = false;
     s->wal = from->wal;
     s->in_recovery = true;
     s->severed = false;
@@ -151,7 +162,7 @@ bool guard_open(struct server *s, instance_id instance, epoch_t epoch, int64_t t
     return true;
 }
 
-void guard_close(struct server *s, epoch_t epoch)
+bool guard_close(struct server *s, epoch_t epoch)
 {
     struct guard *g = &s->guard;
 
@@ -161,6 +172,7 @@ void guard_close(struct server *s, epoch_t epoch)
         g->deadline_us = 0;
     if (g->bypass && g->bypass_epoch <= g->closed_epoch)
         g->bypass = false;
+    return !s->break_glass;
 }
 
 bool guard_bypass(struct server *s, bool on, instance_id instance, epoch_t epoch)

@@ -44,9 +44,14 @@ struct server {
     struct sim_clock clock;
     bool running;
     bool in_recovery;
-    bool severed;     /* by level: survives a restart */
+    bool severed; /* by level: survives a restart */
+    bool
+        switched_off; /* by a person who vouched for it: it does not start as what it was while anything may rest on that */
     bool host_dead;   /* the whole site: nobody answers, not even with a refusal */
     bool application; /* it was started here, and starts again with its host */
+    bool break_glass; /* of this instance: nothing but its end closes it */
+    bool
+        glass_known; /* the log has taken a report of it; before that the person who broke it answers for what follows */
     struct guard guard;
     struct wal wal;
     int64_t streamed_us;         /* own clock, when WAL last arrived; INT64_MIN: not in this life */
@@ -55,6 +60,8 @@ struct server {
 };
 
 void server_init(struct server *s, struct world *w, site_id site, unsigned host);
+/* Started with the break-glass file: by a person, at the rightful primary only. */
+void server_start_with_broken_glass(struct server *s);
 /* A new instance: its guard is closed. Comes back as what it was when it went. */
 void server_start(struct server *s);
 /* Dead at once. */
@@ -74,7 +81,7 @@ bool wal_follows(const struct wal *standby, const struct wal *primary);
 
 /* The guard's requests. False: refused. */
 bool guard_open(struct server *s, instance_id instance, epoch_t epoch, int64_t t0_us, uint32_t hold_ms);
-void guard_close(struct server *s, epoch_t epoch);
+bool guard_close(struct server *s, epoch_t epoch);
 bool guard_bypass(struct server *s, bool on, instance_id instance, epoch_t epoch);
 
 #endif

@@ -33,11 +33,12 @@ static struct world_options draw_options(struct sim *s)
 {
     struct world_options o = world_options_default();
 
+    o.step_fails_ppm = 30000;
     o.data_sites = sim_chance(s, 300000) ? 3 : 2;
     o.node_count = o.data_sites + 1 + (unsigned)sim_random(s, 2) * 2;
     o.mode = sim_chance(s, 100000) ? MODE_PROPOSE : sim_chance(s, 60000) ? MODE_SHADOW : MODE_AUTO;
     if (sim_chance(s, 300000)) {
-        o.snapshot_threshold = 20;
+        o.snapshot_threshold = sim_chance(s, 500000) ? 20 : 120;
         o.snapshot_trailing = 5;
     }
     if (sim_chance(

@@ -163,7 +163,8 @@ static void on_tick_after_poll(void *ctx)
     arena_enter(&n->arena);
     simnode_leader_tick(n);
     simnode_lease_tick(n);
-    simnode_steps_on_state(n);
+    if (simnode_acts(n))
+        simnode_steps_on_state(n);
 }
 
 static void on_tick(void *ctx)

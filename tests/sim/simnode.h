@@ -41,7 +41,8 @@ struct attempt { /* one step under way at this node */
     epoch_t new_epoch;
     int64_t deadline_us;
     struct step_result result;
-    uint64_t number; /* answers to an earlier one are not ours */
+    uint64_t number;   /* answers to an earlier one are not ours */
+    instance_id asked; /* the server's life that was asked; its end breaks the connection; 0: not asked */
 };
 
 struct simnode {

@@ -45,8 +45,8 @@ static void answer_status(struct server *s, struct simnode *n, const struct guar
 
     reply.guard = (struct holder_guard){ .instance = s->guard.instance,
                                          .now_us = server_now_us(s),
-                                         .enforcing = !s->guard.bypass,
-                                         .bypass = s->guard.bypass,
+                                         .enforcing = !s->guard.bypass && !s->break_glass,
+                                         .bypass = s->guard.bypass || s->break_glass,
                                          .in_recovery = s->in_recovery };
     if (n->process.life == q->node_life)
         (void)net_send(&n->world->net, s->host, n->host, &n->process, on_reply, n, &reply, sizeof(reply));

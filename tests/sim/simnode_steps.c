@@ -12,7 +12,7 @@
 #define RESULT_DEADLINE_MS 5000u
 #define EFFECT_MAX_US (80 * SIM_US_PER_MS)
 #define PROMOTE_MAX_US (400 * SIM_US_PER_MS)
-#define FAILS_PPM 30000 /* a step that fails for a reason of its own */
+#define CATCH_UP_LOOK_US (20 * SIM_US_PER_MS)
 #define DUPLICATE_PPM 100000
 
 struct effect { /* from a node to a server or to DNS, and back */
@@ -24,6 +24,8 @@ struct effect { /* from a node to a server or to DNS, and back */
     site_id site;
     epoch_t epoch;
     epoch_t old_epoch;
+    uint64_t fenced_lsn; /* sever, first attempt: receive so far before; 0: no need to wait */
+    int64_t patience_us; /* for that, of simulated time */
     uint8_t instance_count;
     instance_id instances[INSTANCES_MAX];
     struct step_result result;
@@ -111,12 +113,10 @@ static void do_sever(struct server *s, struct effect *e)
 {
     struct position *p = &e->result.position;
 
-    if (!s->in_recovery) {
-        text_set(e->result.detail, DETAIL_MAX_BYTES, "not a standby");
-        return;
-    }
-    s->severed = true;
+    s->severed = s->in_recovery; /* an old primary receives nothing, and has its position all the same */
     *p = (struct position){ .known = true, .timeline = s->wal.timeline, .lsn = s->wal.lsn };
+    if (e->fenced_lsn > s->primary_lsn)
+        s->primary_lsn = e->fenced_lsn;
     p->gap_known = s->primary_lsn != 0;
     p->gap_bytes = s->primary_lsn > s->wal.lsn ? s->primary_lsn - s->wal.lsn : 0;
     e->result.ok = true;
@@ -125,8 +125,12 @@ static void do_sever(struct server *s, struct effect *e)
 /* Of the server that runs the guard is closed; every other instance is gone, since there can be only one. */
 static void do_fence(struct server *s, struct effect *e)
 {
-    if (s->running)
-        guard_close(s, e->old_epoch);
+    if (s->running && !guard_close(s, e->old_epoch)) {
+        text_set(e->result.detail, DETAIL_MAX_BYTES, "the glass is broken: only the end of the server closes it");
+        return;
+    }
+    if (s->running && !s->in_recovery)
+        e->result.position = (struct position){ .known = true, .timeline = s->wal.timeline, .lsn = s->wal.lsn };
     e->result.ok = true;
     for (unsigned i = 0; i < e->instance_count; i++)
         e->result.instances[e->result.instance_count++] = e->instances[i];
@@ -186,6 +190,32 @@ static void reply(struct world *w, unsigned host, struct effect *e)
         (void)net_send(&w->net, host, n->host, &n->process, on_effect_done, n, e, sizeof(*e));
 }
 
+static void on_effect(void *receiver, unsigned from, const void *data, size_t size_bytes);
+
+struct wal_wait {
+    struct server *server;
+    struct effect effect;
+};
+
+static void on_look_for_wal(void *ctx)
+{
+    struct wal_wait *wait = ctx;
+    struct effect e = wait->effect;
+    struct server *s = wait->server;
+
+    sim_free(wait);
+    on_effect(s, s->host, &e, sizeof(e));
+}
+
+static void wait_for_wal(struct server *s, const struct effect *e)
+{
+    struct wal_wait *wait = sim_alloc(sizeof(*wait));
+
+    *wait = (struct wal_wait){ .server = s, .effect = *e };
+    wait->effect.patience_us -= CATCH_UP_LOOK_US;
+    sim_after(s->world->sim, CATCH_UP_LOOK_US, &s->process, on_look_for_wal, sim_free, wait);
+}
+
 static void on_effect(void *receiver, unsigned from, const void *data, size_t size_bytes)
 {
     struct server *s = receiver;
@@ -193,6 +223,10 @@ static void on_effect(void *receiver, unsigned from, const void *data, size_t si
 
     (void)from;
     ASSERT(size_bytes == sizeof(e));
+    if (e.step == STEP_SEVER && s->in_recovery && s->wal.lsn < e.fenced_lsn && e.patience_us > 0) {
+        wait_for_wal(s, &e);
+        return;
+    }
     do_effect(s, &e);
     reply(s->world, s->host, &e);
 }
@@ -246,6 +280,7 @@ static void on_effect_due(void *ctx)
             attempt_end(n, a, false, "lease_guard is bypassed");
         } else {
             world_on_effect(n->world, n, step_word(a->step));
+            a->asked = a->step == STEP_DNS ? 0 : n->server->guard.instance;
             send_effect(n, &d->effect);
         }
     }
@@ -255,6 +290,7 @@ static void on_effect_due(void *ctx)
 static void attempt_begin(struct simnode *n, struct attempt *a, const struct service *svc, uint8_t run_index)
 {
     const struct step_run *run = &svc->operation.runs[run_index];
+    const struct step_run *fence;
     struct sim *s = n->world->sim;
     struct delayed *d = raft_malloc(sizeof(*d));
     int64_t most_us = run->step == STEP_PROMOTE ? PROMOTE_MAX_US : EFFECT_MAX_US;
@@ -278,11 +314,16 @@ static void attempt_begin(struct simnode *n, struct attempt *a, const struct ser
                                        .site = run->site,
                                        .epoch = run->epoch,
                                        .old_epoch = a->old_epoch } };
+    fence = operation_run(&svc->operation, STEP_FENCE, svc->operation.from);
+    if (fence != NULL && fence->state == RUN_DONE && fence->position.known && run->attempt == 1) {
+        d->effect.fenced_lsn = fence->position.lsn;
+        d->effect.patience_us = (int64_t)plan_step_of(run->step)->deadline_ms * 500;
+    }
     if (svc->lease.epoch == a->old_epoch) {
         d->effect.instance_count = svc->lease.instance_count;
         memcpy(d->effect.instances, svc->lease.instances, sizeof d->effect.instances);
     }
-    if (n->server == NULL || sim_chance(s, FAILS_PPM)) {
+    if (n->server == NULL || sim_chance(s, n->world->options.step_fails_ppm)) {
         raft_free(d);
         attempt_end(n, a, false, "failed for a reason of its own");
         return;
@@ -314,6 +355,8 @@ void simnode_steps_on_state(struct simnode *n)
             a->open = false;
         else if (!a->ended && simnode_now_us(n) > a->deadline_us)
             attempt_end(n, a, false, "not within its deadline");
+        else if (!a->ended && a->asked != 0 && n->server->guard.instance != a->asked)
+            attempt_end(n, a, false, "the connection is lost");
         else if (a->ended && !a->submitting)
             submit_result(n, a);
     }

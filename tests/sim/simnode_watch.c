@@ -55,9 +55,11 @@ static void report_one(struct simnode *n, const struct service *svc, site_id sit
     struct command *c = n->world->scratch;
     int slot = state_member_slot(n->state, n->id);
 
-    if (slot >= 0 && !observer_measured(&watch->observer) && now.word != OPINION_FAILED)
-        now.ready = svc->views[site].opinions[slot].ready; /* as coordinator/daemon_watch.c */
-    if (slot < 0 || watch->reporting || opinion_equal(&now, &svc->views[site].opinions[slot]))
+    if (slot < 0 || watch->reporting)
+        return;
+    if (!observer_measured(&watch->observer) && now.word != OPINION_FAILED)
+        now.ready = svc->views[site].opinions[slot].ready;
+    if (opinion_equal(&now, &svc->views[site].opinions[slot]))
         return;
     watch->reporting = true;
     command_clear(c, COMMAND_OPINION);
@@ -154,8 +156,8 @@ static void sighted(struct simnode *n, const struct service *svc, site_id site, 
 {
     struct command *c = n->world->scratch;
 
-    if (svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != slot->epoch ||
-        slot->looked_index < svc->lease.ended_index || !service_enforced(svc))
+    if (!simnode_acts(n) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site ||
+        svc->lease.epoch != slot->epoch || slot->looked_index < svc->lease.ended_index || !service_enforced(svc))
         return;
     command_clear(c, COMMAND_SIGHTING);
     simnode_set_name(n, c);

@@ -261,6 +261,7 @@ static void a_person_promotes_while_the_primary_lives(void **state)
         assert_true(world_operator(w));
         expect_moved(w);
         assert_int_equal(world_service(w)->operation.certificate, CERT_AGENT);
+        assert_int_equal(w->servers[1].wal.left[0].end_lsn, w->servers[0].wal.lsn); /* nothing acknowledged is lost */
         end(w);
     }
 }

@@ -201,6 +201,14 @@ static void fill_config(struct world *w, struct service_config *c)
     }
 }
 
+bool world_configure(struct world *w)
+{
+    command_clear(w->scratch, COMMAND_CONFIG_APPLY);
+    w->scratch->config_apply.service_count = 1;
+    fill_config(w, &w->scratch->config_apply.services[0]);
+    return world_operator(w);
+}
+
 static void expect(struct world *w, bool (*done)(struct world *w), const char *what)
 {
     if (!world_run_until(w, done, BOOT_MAX_US))
@@ -217,10 +225,7 @@ void world_boot(struct world *w)
         simnode_start(w->nodes[i]);
     expect(w, initialised, "the cluster's initialisation");
     for (unsigned i = 0; !w->sim->failed && !configured(w) && i < 10; i++) {
-        command_clear(w->scratch, COMMAND_CONFIG_APPLY);
-        w->scratch->config_apply.service_count = 1;
-        fill_config(w, &w->scratch->config_apply.services[0]);
-        (void)world_operator(w);
+        (void)world_configure(w);
         (void)world_run_until(w, configured, 4 * SIM_US_PER_S);
     }
     expect(w, configured, "the configuration");

@@ -25,6 +25,7 @@ struct world_options {
     unsigned snapshot_threshold;
     unsigned snapshot_trailing;
     int32_t clock_ppm_max;
+    uint32_t step_fails_ppm; /* for a reason of its own */
 };
 
 struct dns_register { /* the sentinel: takes nothing older than what it holds */
@@ -53,6 +54,7 @@ struct world {
     uint64_t operation_count;
     uint64_t promoted_count;
     uint64_t entry_count; /* commands applied, ever */
+    epoch_t glass_epoch;  /* the last one in which somebody broke the glass */
     bool vouched;         /* a person vouched in this epoch */
     bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
     /* A test's own look at each new entry; may be NULL. `command` and `state` are borrowed. */
@@ -75,6 +77,9 @@ bool world_run_until(struct world *w, bool (*done)(struct world *w), int64_t lim
 bool world_operator(struct world *w);
 /* The same, through that node. */
 bool world_operator_at(struct world *w, unsigned node);
+
+/* CONFIG_APPLY with w->options as they are now, by a person. */
+bool world_configure(struct world *w);
 
 /* The state of the node that has applied most. */
 const struct state *world_state(const struct world *w);
