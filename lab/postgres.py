@@ -33,6 +33,7 @@ wal_receiver_status_interval = 1s
 wal_retrieve_retry_interval = 100ms
 tcp_user_timeout = 5s
 hot_standby = on
+recovery_init_sync_method = syncfs
 log_line_prefix = '%m [%p] '
 log_checkpoints = off
 """
@@ -91,14 +92,15 @@ class PostgresSite:
         return f"host={host} port={PORT} user={user} dbname={dbname}"
 
     def create_primary(self) -> None:
-        """initdb, roles and tables; ends with a server that runs without the guard."""
+        """initdb, roles and tables; ends with a server that runs without the guard and, until it is started again, without fsync."""
         self._make_dirs()
-        self.processes.run([str(BIN / "initdb"), "-D", str(self.data_dir), "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-k"],
+        self.processes.run([str(BIN / "initdb"), "-D", str(self.data_dir), "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-k", "-N"],
                            user=USER)
         self._write_config()
         with open(self.data_dir / "pg_hba.conf", "a", encoding="utf-8") as hba:
             hba.write(f"host all all {self.client_addresses} trust\nhost replication replicator {self.client_addresses} trust\n")
-        self.start()
+        self.start_without_waiting("-F")
+        self.await_running()
         self.execute(SETUP, dbname="postgres")
         self.execute("CREATE DATABASE app OWNER app", dbname="postgres")
         self.execute(TABLES)
@@ -106,7 +108,7 @@ class PostgresSite:
     def create_standby_of(self, primary: "PostgresSite") -> None:
         self._make_dirs()
         self.processes.run([str(BIN / "pg_basebackup"), "-h", primary.address, "-p", str(PORT), "-U", "replicator", "-D",
-                            str(self.data_dir), "-R", "-X", "stream", "--checkpoint=fast"], user=USER, netns=self.namespace)
+                            str(self.data_dir), "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"], user=USER, netns=self.namespace)
         self._write_config()
 
     def enable_guard(self) -> None:
@@ -119,8 +121,8 @@ class PostgresSite:
         self.start_without_waiting()
         self.await_running()
 
-    def start_without_waiting(self) -> None:
-        self.child = self.processes.start(f"{self.site}.postgres", [str(BIN / "postgres"), "-D", str(self.data_dir)], self.log,
+    def start_without_waiting(self, *options: str) -> None:
+        self.child = self.processes.start(f"{self.site}.postgres", [str(BIN / "postgres"), "-D", str(self.data_dir), *options], self.log,
                                           site=self.site, user=USER, netns=self.namespace)
 
     def await_running(self, timeout_s: float = 30) -> None:
