@@ -45,10 +45,12 @@ static const struct yaml_field member_fields[] = {
       .type = YAML_TEXT,
       .required = true,
       YAML_AT(struct config_member, address),
-      .valid = config_value_is_address,
-      .expected = CONFIG_ADDRESS_EXPECTED,
+      .valid = config_value_is_node_address,
+      .expected = CONFIG_NODE_ADDRESS_EXPECTED,
       .example = "\"127.10.1.1:7400\"",
-      .help = "Where the other nodes reach it: byte for byte what stands in its own `listen`." },
+      .help = "Where the other nodes reach it. Numeric: byte for byte what stands in its own `listen`. A DNS name is "
+              "looked "
+              "up at each connection; a cluster that must not depend on DNS uses addresses." },
     { .key = "witness",
       .type = YAML_BOOL,
       YAML_AT(struct config_member, witness),
@@ -88,7 +90,9 @@ static const struct yaml_field local_fields[] = {
       YAML_AT(struct config_local, conninfo),
       .expected = "a libpq connection string",
       .example = "\"host=/run/postgresql port=5432 user=coord dbname=postgres\"",
-      .help = "How this node reaches its own server. The user must be a superuser." },
+      .help =
+          "How this node reaches its own server: `host` is the directory of its socket or a numeric address. The user "
+          "must be a superuser." },
     { .key = "guard_socket",
       .type = YAML_TEXT,
       YAML_AT(struct config_local, guard_socket),
@@ -181,10 +185,28 @@ static const struct yaml_field fields[] = {
 };
 const struct yaml_schema config_schema = { "node", fields, sizeof fields / sizeof fields[0] };
 
+const struct config_member *config_own(const struct node_config *config)
+{
+    for (uint32_t i = 0; i < config->cluster_count; i++)
+        if (strcmp(config->cluster[i].node, config->node) == 0)
+            return &config->cluster[i];
+    return NULL;
+}
+
+/* `listen` is where the own address of the cluster list leads: the same when that is numeric; of a name only the port can be compared. */
+static void check_listen(const struct node_config *c, const struct config_member *own, struct yaml *y)
+{
+    if (config_value_is_address(own->address) && strcmp(own->address, c->listen) != 0)
+        yaml_error(y, "/listen", "listen is %s, the cluster list says %s: write the same", c->listen, own->address);
+    else if (strcmp(strrchr(own->address, ':'), strrchr(c->listen, ':')) != 0)
+        yaml_error(y, "/listen", "listen is %s, the cluster list says %s: write the same port", c->listen,
+                   own->address);
+}
+
 static void check_members(struct node_config *c, struct yaml *y)
 {
     char path[YAML_PATH_MAX_BYTES];
-    const struct config_member *own = NULL;
+    const struct config_member *own = config_own(c);
 
     for (uint32_t i = 0; i < c->cluster_count; i++) {
         const struct config_member *m = &c->cluster[i];
@@ -203,8 +225,6 @@ static void check_members(struct node_config *c, struct yaml *y)
         (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/address", i);
         if (c->insecure_loopback && !c->insecure_network && !config_value_is_loopback(m->address))
             yaml_error(y, path, "%s is no loopback address, and insecure_loopback is true", m->address);
-        if (strcmp(m->node, c->node) == 0)
-            own = m;
     }
     if (own == NULL) {
         yaml_error(y, "/node", "node '%s' does not stand in the cluster list", c->node);
@@ -212,8 +232,7 @@ static void check_members(struct node_config *c, struct yaml *y)
     }
     c->id = own->id;
     c->witness = own->witness;
-    if (strcmp(own->address, c->listen) != 0)
-        yaml_error(y, "/listen", "listen is %s, the cluster list says %s: write the same", c->listen, own->address);
+    check_listen(c, own, y);
     if (strcmp(own->site, c->site) != 0)
         yaml_error(y, "/site", "site is '%s', the cluster list says '%s' for node '%s'", c->site, own->site, c->node);
 }
@@ -221,8 +240,12 @@ static void check_members(struct node_config *c, struct yaml *y)
 static void check_local(const struct node_config *c, struct yaml *y)
 {
     char path[YAML_PATH_MAX_BYTES];
+    char why[ERROR_TEXT_MAX];
 
     for (uint32_t i = 0; i < c->local_count; i++) {
+        (void)snprintf(path, sizeof path, "/local/%" PRIu32 "/conninfo", i);
+        if (!config_value_check_conninfo(c->local[i].conninfo, why, sizeof why))
+            yaml_error(y, path, "conninfo: %s", why);
         for (uint32_t j = 0; j < i; j++) {
             (void)snprintf(path, sizeof path, "/local/%" PRIu32 "/service", i);
             if (strcmp(c->local[i].service, c->local[j].service) == 0)

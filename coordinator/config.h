@@ -55,6 +55,9 @@ struct node_config {
 
 extern const struct yaml_schema config_schema;
 
+/* This node's entry of `cluster`; NULL when it is not there (config_load refuses that). */
+const struct config_member *config_own(const struct node_config *config);
+
 /* STATUS_OK and a complete `out`, or STATUS_INVALID. `report`, when not NULL, is given the whole text of mistakes ("" when none): free() it. */
 enum status config_load(struct node_config *out, const char *path, char **report, struct error *err);
 

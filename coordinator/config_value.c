@@ -57,13 +57,19 @@ static bool ip_is_canonical(const char *text, bool *loopback, bool *six)
     return strcmp(text, printed) == 0;
 }
 
+static bool port_is_canonical(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits >= 1 && digits <= 5 && text[digits] == '\0' && text[0] != '0' && strtol(text, NULL, 10) <= 65535;
+}
+
 static bool address_is_canonical(const char *text, bool *loopback)
 {
     char ip[ADDRESS_MAX_BYTES];
     const char *colon = strrchr(text, ':');
     bool six = false;
     size_t length;
-    long port;
 
     if (colon == NULL || strlen(text) >= ADDRESS_MAX_BYTES)
         return false;
@@ -77,19 +83,26 @@ static bool address_is_canonical(const char *text, bool *loopback)
     }
     if (!ip_is_canonical(ip, loopback, &six) || six != (text[0] == '['))
         return false;
-    for (const char *p = colon + 1; *p != '\0'; p++)
-        if (!is_digit(*p))
-            return false;
-    if (colon[1] == '\0' || colon[1] == '0' || strlen(colon + 1) > 5)
-        return false;
-    port = strtol(colon + 1, NULL, 10);
-    return port >= 1 && port <= 65535;
+    return port_is_canonical(colon + 1);
 }
 
 bool config_value_is_address(const char *text)
 {
     bool loopback = false;
     return address_is_canonical(text, &loopback);
+}
+
+bool config_value_is_node_address(const char *text)
+{
+    char host[ADDRESS_MAX_BYTES];
+    const char *colon = strrchr(text, ':');
+
+    if (config_value_is_address(text))
+        return true;
+    if (colon == NULL || strlen(text) >= ADDRESS_MAX_BYTES || !port_is_canonical(colon + 1))
+        return false;
+    (void)snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+    return config_value_is_host(host) && !config_value_is_ip(host);
 }
 
 bool config_value_is_loopback(const char *text)

@@ -103,7 +103,7 @@ static void a_witness_has_no_database(void **state)
 {
     (void)state;
     expect_node("node: c1\nsite: site-c\ndata_dir: /d\nlisten: \"127.10.3.1:7400\"\n" NODE_LOOPBACK NODE_CLUSTER
-                "local:\n  - { service: app, data_dir: /pg, conninfo: x }\n",
+                "local:\n  - { service: app, data_dir: /pg, conninfo: host=/run user=coord }\n",
                 "11:5: node 'c1' is a witness: its site has no database\n");
 }
 
@@ -124,6 +124,59 @@ static void addresses_are_numeric_and_canonical(void **state)
     assert_true(config_value_is_loopback("127.200.0.1:1"));
     assert_true(config_value_is_loopback("[::1]:1"));
     assert_false(config_value_is_loopback("128.0.0.1:1"));
+}
+
+static void a_node_may_be_reached_by_name_over_a_network(void **state)
+{
+    (void)state;
+    assert_true(config_value_is_node_address("a1.example.org:7400"));
+    assert_true(config_value_is_node_address("[::1]:7400"));
+    assert_false(config_value_is_node_address("a1.example.org"));
+    assert_false(config_value_is_node_address("a1.example.org:07400"));
+    assert_false(config_value_is_node_address("127.0.0.256:7400"));
+    assert_false(config_value_is_node_address(":7400"));
+    expect_node(NODE_HEAD "insecure_network: true\n"
+                          "cluster:\n  - { id: 2, node: b1, site: site-b, address: \"b1.example.org:7400\" }\n",
+                "");
+    expect_node(NODE_HEAD "insecure_network: true\n"
+                          "cluster:\n  - { id: 2, node: b1, site: site-b, address: \"b1.example.org:7401\" }\n",
+                "4:9: listen is 127.10.2.1:7400, the cluster list says b1.example.org:7401: write the same port\n");
+    expect_node(NODE_HEAD NODE_LOOPBACK
+                "cluster:\n  - { id: 2, node: b1, site: site-b, address: \"b1.example.org:7400\" }\n",
+                "7:47: b1.example.org:7400 is no loopback address, and insecure_loopback is true\n");
+}
+
+static void expect_conninfo(const char *text, const char *wrong)
+{
+    char why[ERROR_TEXT_MAX];
+
+    assert_int_equal(config_value_check_conninfo(text, why, sizeof why), wrong[0] == '\0');
+    assert_string_equal(why, wrong);
+}
+
+/* What io/pg would refuse at each connection is refused when the file is read. */
+static void a_conninfo_names_a_directory_or_an_address_and_a_user(void **state)
+{
+    static const char form[] = "expected libpq's keywords: \"host=/run/postgresql port=5432 user=coord\"";
+
+    (void)state;
+    expect_conninfo("host=/run/postgresql port=5432 user=coord dbname=postgres", "");
+    expect_conninfo("  user = 'co\\'ord'  host=192.0.2.1 ", "");
+    expect_conninfo("host=db.example.org hostaddr=192.0.2.1 user=coord", "");
+    expect_conninfo("host='::1' user=coord", "");
+    expect_conninfo("host=db.example.org user=coord", "host 'db.example.org' is a name: write the directory of the "
+                                                      "server's socket, or a numeric address");
+    expect_conninfo("hostaddr=db user=coord", "hostaddr 'db' is no numeric address");
+    expect_conninfo("user=coord", "`host` is missing: the directory of the server's socket, or a numeric address");
+    expect_conninfo("host=/run", "`user` is missing");
+    expect_conninfo("service=app user=coord", "`service` is not supported: write its settings out");
+    expect_conninfo("postgresql://coord@db/postgres", form);
+    expect_conninfo("host='/run user=coord", form);
+    expect_conninfo("host", form);
+    expect_node(NODE_HEAD NODE_LOOPBACK NODE_CLUSTER
+                "local:\n  - { service: app, data_dir: /pg, conninfo: host=db user=coord }\n",
+                "11:46: conninfo: host 'db' is a name: write the directory of the server's socket, or a numeric "
+                "address\n");
 }
 
 static void names_paths_urls_and_secrets_have_a_shape(void **state)
@@ -421,6 +474,8 @@ int main(void)
         cmocka_unit_test(ids_names_and_addresses_stand_once),
         cmocka_unit_test(a_witness_has_no_database),
         cmocka_unit_test(addresses_are_numeric_and_canonical),
+        cmocka_unit_test(a_node_may_be_reached_by_name_over_a_network),
+        cmocka_unit_test(a_conninfo_names_a_directory_or_an_address_and_a_user),
         cmocka_unit_test(names_paths_urls_and_secrets_have_a_shape),
         cmocka_unit_test(a_services_file_becomes_the_cores_configuration),
         cmocka_unit_test(a_printed_configuration_reads_back_byte_for_byte),
