@@ -15,15 +15,17 @@
 #include "daemon.h"
 #include "io/log.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE 2 /* docs/man/coordd.8 lists all of them; 42 is daemon.h's */
 #define DEFAULT_CONFIG "/etc/coord/node.yaml"
 
 static const char usage[] =
     "usage: coordd run [-c FILE]         run this node in the foreground; logs go to stderr\n"
     "       coordd bootstrap [-c FILE]   once, at each first member: create data_dir of a new cluster\n"
     "       coordd config sample         print a commented node file\n"
-    "       coordd --version\n"
-    "FILE defaults to " DEFAULT_CONFIG "; coordctl config check FILE explains mistakes.\n";
+    "       coordd --help | --version\n"
+    "FILE defaults to " DEFAULT_CONFIG "; `coordctl config check FILE` explains its mistakes.\n"
+    "SIGTERM and SIGINT end it. Exit codes: 0 ended by a signal, 1 could not start (the last line says why), 2 usage,\n"
+    "42 a write to data_dir failed or a log entry cannot be applied: look at the last line, then start it again.\n";
 
 static int load(struct node_config *config, const char *path)
 {
@@ -31,14 +33,11 @@ static int load(struct node_config *config, const char *path)
     struct error err = ERROR_NONE;
     enum status status = config_load(config, path, &mistakes, &err);
 
-    if (status != STATUS_OK)
-        (void)fprintf(stderr, "%s%s\n", mistakes != NULL ? mistakes : "", err.text);
+    if (status != STATUS_OK && mistakes != NULL && mistakes[0] != '\0')
+        (void)fputs(mistakes, stderr);
+    else if (status != STATUS_OK)
+        (void)fprintf(stderr, "%s\n", err.text);
     free(mistakes);
-    if (status == STATUS_OK && config->id == 0) {
-        (void)fprintf(stderr, "%s: node %s is not in its cluster list: add it, or correct `node`\n", path,
-                      config->node);
-        return EXIT_FAILURE;
-    }
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -97,6 +96,10 @@ int main(int argc, char **argv)
     const char *verb = argc > 1 ? argv[1] : "";
     int option;
 
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
+        (void)fputs(usage, stdout);
+        return EXIT_SUCCESS;
+    }
     if (strcmp(verb, "--version") == 0) {
         (void)puts("coordd " COORD_VERSION);
         return EXIT_SUCCESS;

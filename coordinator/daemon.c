@@ -2,6 +2,7 @@
  * process with a message; a failure that could lose what was acknowledged ends it with code 42, and its supervisor starts it again. */
 #include "daemon.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,7 +14,6 @@
 #include "io/clock.h"
 #include "io/log.h"
 
-#define EXIT_FATAL 42
 #define CHILD_GRACE_MS 1000u
 
 static void on_fatal(void *ctx, const char *reason)
@@ -21,7 +21,7 @@ static void on_fatal(void *ctx, const char *reason)
     struct daemon *d = ctx;
 
     log_event(LOG_LEVEL_ERROR, "fatal", "node=%s data_dir=%s reason=%s", daemon_name(d), d->config.data_dir, reason);
-    _exit(EXIT_FATAL); /* never go on after a failed write: what was acknowledged must be on this disk */
+    _exit(DAEMON_EXIT_FATAL); /* never go on after a failed write: what was acknowledged must be on this disk */
 }
 
 /* --- what the loop calls --- */
@@ -191,15 +191,15 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     log_event(LOG_LEVEL_INFO, "stopping", "node=%s signal=%d", daemon_name(d), number);
     d->closing = true;
+    d->closing_us = clock_now_us();
     step_close(d);
 }
 
 /* --- start, in order --- */
 
-static void start_handles(struct daemon *d)
+/* First of all, so that a signal that comes while the log is loaded is acted on when the loop runs. */
+static void init_handles(struct daemon *d)
 {
-    uint64_t tick_ms = d->leader.tick_ms;
-
     d->wake.data = d->tick.data = d->beat.data = d->tick_idle.data = d->tick_check.data = d;
     ASSERT(uv_async_init(&d->loop, &d->wake, on_wake) == 0);
     ASSERT(uv_timer_init(&d->loop, &d->tick) == 0);
@@ -211,6 +211,12 @@ static void start_handles(struct daemon *d)
         ASSERT(uv_signal_init(&d->loop, &d->signals[i]) == 0);
         ASSERT(uv_signal_start(&d->signals[i], on_signal, i == 0 ? SIGTERM : SIGINT) == 0);
     }
+}
+
+static void start_timers(struct daemon *d)
+{
+    uint64_t tick_ms = d->leader.tick_ms;
+
     ASSERT(uv_check_start(&d->tick_check, on_check) == 0);
     ASSERT(uv_timer_start(&d->tick, on_tick, tick_ms, tick_ms) == 0);
     ASSERT(uv_timer_start(&d->beat, on_beat, d->beat_ms, d->beat_ms) == 0);
@@ -237,9 +243,6 @@ static enum status create_rooms(struct daemon *d, const char *supervise_path, st
                                          .bin_dir = d->config.local[i].bin_dir,
                                          .conninfo = d->config.local[i].conninfo,
                                          .guard_socket = d->config.local[i].guard_socket };
-    d->resolver = resolver_create(&d->loop, NULL, err);
-    if (d->resolver == NULL)
-        return err->status;
     d->http = http_client_create(&d->loop, d->resolver, err);
     if (d->http == NULL)
         return err->status;
@@ -253,13 +256,14 @@ static enum status create_rooms(struct daemon *d, const char *supervise_path, st
         return err->status;
     if (d->prober == NULL || d->api == NULL)
         return error_set(err, STATUS_FAILED, "out of memory");
-    return api_listen(d->api, d->config.socket, err);
+    return STATUS_OK;
 }
 
 static enum status create_node(struct daemon *d, struct error *err)
 {
     struct raft_timing raft = raft_timing_of(d->config.timing);
     struct node_uv_config config = { .loop = &d->loop,
+                                     .resolver = d->resolver,
                                      .data_dir = d->config.data_dir,
                                      .listen = d->config.listen,
                                      .timing = { .heartbeat_ms = raft.heartbeat_ms, .election_ms = raft.election_ms },
@@ -270,15 +274,52 @@ static enum status create_node(struct daemon *d, struct error *err)
                                      .fatal = on_fatal,
                                      .admit = daemon_admit };
 
+    d->resolver = resolver_create(&d->loop, NULL, err);
+    if (d->resolver == NULL)
+        return err->status;
     d->node = node_uv_create(&config, err);
     if (d->node == NULL)
         return err->status;
     d->self = node_uv_id(d->node);
     if (d->self != d->config.id)
-        return error_set(err, STATUS_INVALID, "%s holds node id %" PRIu64 ", the configuration says %" PRIu64,
+        return error_set(err, STATUS_INVALID,
+                         "%s was bootstrapped as node %" PRIu64 ", and the configuration says id %" PRIu64
+                         ": an id never changes and is never given to another node",
                          d->config.data_dir, d->self, d->config.id);
     leader_init(&d->leader, d->self, d->beat_ms, raft.heartbeat_ms / 2);
     return STATUS_OK;
+}
+
+/* Loads the log and begins. The members stand in it, with their addresses: an edit of the node's file does not change them. */
+static enum status start_node(struct daemon *d, struct error *err)
+{
+    const struct config_member *own = config_own(&d->config);
+    const char *known;
+
+    if (node_uv_start(d->node, err) != STATUS_OK)
+        return err->status;
+    known = rnode_address(node_uv_rnode(d->node), d->self);
+    if (known != NULL && !text_equal(known, own->address))
+        return error_set(err, STATUS_INVALID,
+                         "the cluster knows this node at %s, and the configuration says %s: nobody would find it",
+                         known, own->address);
+    return STATUS_OK;
+}
+
+/* Last: who finds the socket finds a node that runs. libuv calls a missing directory "permission denied". */
+static enum status start_api(struct daemon *d, struct error *err)
+{
+    char directory[CONFIG_SOCKET_MAX_BYTES];
+    char *slash;
+
+    text_set(directory, sizeof directory, "%s", d->config.socket);
+    slash = strrchr(directory, '/');
+    ASSERT(slash != NULL); /* config.c: an absolute path */
+    slash[slash == directory ? 1 : 0] = '\0';
+    if (access(directory, W_OK | X_OK) != 0)
+        return error_set(err, STATUS_FAILED, "socket %s: its directory: %s (systemd makes it: RuntimeDirectory=coord)",
+                         d->config.socket, strerror(errno));
+    return api_listen(d->api, d->config.socket, err);
 }
 
 static struct daemon *daemon_create(const struct node_config *config)
@@ -308,6 +349,8 @@ static void daemon_free(struct daemon *d)
     node_uv_destroy(d->closing_node);
     if (uv_loop_close(&d->loop) != 0)
         log_event(LOG_LEVEL_ERROR, "handles_left", "node=%s", daemon_name(d));
+    log_event(LOG_LEVEL_INFO, "stopped", "node=%s ms=%" PRId64, daemon_name(d),
+              (clock_now_us() - d->closing_us) / 1000);
     free(d->state);
     free(d->spare);
     free(d->applying);
@@ -315,22 +358,24 @@ static void daemon_free(struct daemon *d)
     free(d);
 }
 
+/* libraft and libuv cannot be unwound half-way: the process ends where it stands, and a supervisor starts it again. */
+static void start_failed(const struct daemon *d, const struct error *err)
+{
+    log_event(LOG_LEVEL_ERROR, "start_failed", "node=%s data_dir=%s error=%s", daemon_name(d), d->config.data_dir,
+              err->text);
+    _exit(EXIT_FAILURE);
+}
+
 int daemon_run(const struct node_config *config, const char *supervise_path)
 {
     struct daemon *d = daemon_create(config);
     struct error err = ERROR_NONE;
 
-    /* A failure from here on ends the process: libraft and libuv cannot be unwound half-way, and a supervisor starts it again. */
-    if (create_node(d, &err) != STATUS_OK || create_rooms(d, supervise_path, &err) != STATUS_OK) {
-        log_event(LOG_LEVEL_ERROR, "start_failed", "node=%s error=%s", daemon_name(d), err.text);
-        return EXIT_FAILURE;
-    }
-    start_handles(d);
-    if (node_uv_start(d->node, &err) != STATUS_OK) {
-        log_event(LOG_LEVEL_ERROR, "start_failed", "node=%s data_dir=%s error=%s", daemon_name(d), d->config.data_dir,
-                  err.text);
-        return EXIT_FAILURE;
-    }
+    init_handles(d);
+    if (create_node(d, &err) != STATUS_OK || create_rooms(d, supervise_path, &err) != STATUS_OK ||
+        start_node(d, &err) != STATUS_OK || start_api(d, &err) != STATUS_OK)
+        start_failed(d, &err);
+    start_timers(d);
     log_event(LOG_LEVEL_INFO, "started", "node=%s id=%" PRIu64 " site=%s listen=%s socket=%s timing=%s", daemon_name(d),
               d->self, d->config.site, d->config.listen, d->config.socket, timing_profile_word(d->config.timing));
     (void)uv_run(&d->loop, UV_RUN_DEFAULT); /* returns when the last handle is closed */

@@ -24,7 +24,8 @@ struct daemon;
 
 typedef void (*daemon_submitted)(void *ctx, enum status status, const struct outcome *outcome);
 
-/* A submission that could not even be sent; its `done` fires from the loop, never from inside submit. */
+/* A submission that could not even be sent; its `done` fires from the loop, never from inside submit. The list is empty again after one turn
+ * of the loop, so it is as long as what one turn submits, which its callers bound. */
 struct daemon_unsent {
     struct daemon_unsent *next;
     enum status status;
@@ -32,8 +33,13 @@ struct daemon_unsent {
     void *ctx;
 };
 
-struct daemon_guard {            /* one local server's lease_guard */
+struct daemon_guard {            /* one local server's lease_guard, and what the log was told of it */
     struct guard_client *client; /* NULL: the node's file names no guard socket */
+    char silent[ERROR_TEXT_MAX]; /* why it gave no answer; "": it did */
+    char refused[16];            /* why it did not open; "": it did */
+    epoch_t held_epoch;          /* of the lease that this node holds; 0: none */
+    int64_t renewed_us;          /* when that was renewed last */
+    bool overdue;                /* it has not been renewed in time */
 };
 
 struct daemon_setup { /* one local server's canary table */
@@ -43,6 +49,8 @@ struct daemon_setup { /* one local server's canary table */
     void (*closed)(void *ctx); /* not NULL: the node is closing */
     void *closed_ctx;
 };
+
+#define DAEMON_EXIT_FATAL 42 /* what was acknowledged could be lost: the supervisor starts the node again */
 
 struct daemon {
     struct node_config config;
@@ -81,8 +89,11 @@ struct daemon {
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
     bool starting;                           /* NODE_STARTED is on its way */
     uint64_t acts_from;                      /* its index: nothing is done on an older state; 0: not known yet */
+    bool start_refused;                      /* NODE_STARTED was, and the log says so */
+    epoch_t accused_epoch[SERVICES_MAX];     /* of the last write after an expiry that was logged */
     bool initialising;                       /* CLUSTER_INIT is on its way */
     bool closing;
+    int64_t closing_us; /* since when */
     int handles_open;
 };
 
@@ -111,8 +122,6 @@ uint64_t daemon_primary_lsn(void *ctx, service_id service);
 void daemon_lease_init(struct daemon *d);
 void daemon_lease_follow(struct daemon *d); /* the configuration may have named or removed a service */
 void daemon_lease_tick(struct daemon *d);
-void daemon_canary_tables(
-    struct daemon *d); /* the primary's own node makes the table that every node's canary writes to */
 void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
 
 /* daemon_setup.c */

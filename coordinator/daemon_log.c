@@ -35,7 +35,7 @@ static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *byt
         log_event(LOG_LEVEL_ERROR, "entry_unreadable",
                   "index=%" PRIu64 " error=%s fix=\"this node is older than the one that wrote it: upgrade it\"", index,
                   err.text);
-        _exit(42);
+        _exit(DAEMON_EXIT_FATAL);
     }
     fsm_apply(d->state, index, d->applying, &outcome);
     if (state_check(d->state, &err) != STATUS_OK) {

@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "io/log.h"
-#include "io/secret.h"
 
 #define MESSAGE_BEAT MESSAGE_APPLICATION
 #define BEAT_VERSION 1
@@ -19,17 +18,6 @@
 static const struct state *applied_state(void *ctx)
 {
     return ((struct daemon *)ctx)->state;
-}
-
-static bool secret(void *ctx, const char *reference, char *out, size_t capacity_bytes)
-{
-    struct error err = ERROR_NONE;
-
-    (void)ctx;
-    if (secret_read(reference, out, capacity_bytes, &err) == STATUS_OK)
-        return true;
-    log_event(LOG_LEVEL_ERROR, "secret_unreadable", "reference=%s error=%s", reference, err.text);
-    return false;
 }
 
 struct report {
@@ -60,8 +48,7 @@ static void report_one(struct daemon *d, int slot, service_id service, site_id s
         return;
     if (!measured && now.word != OPINION_FAILED)
         now.ready =
-            known
-                ->ready; /* this life has not measured it, and the primary may be dead: what was true before the event stands */
+            known->ready; /* not measured in this life, and the primary may be dead: what was true before stands */
     if (opinion_equal(&now, known))
         return;
     r = malloc(sizeof *r);
@@ -111,8 +98,12 @@ static void on_acknowledged(void *ctx, service_id service, site_id site, epoch_t
     if (!daemon_acts(d) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != epoch ||
         looked_index < svc->lease.ended_index || !service_enforced(svc))
         return;
-    log_event(LOG_LEVEL_ERROR, "write_after_expiry", "service=%s site=%s epoch=%" PRIu64, svc->config.name,
-              state_site_name(d->state, site), epoch);
+    if (d->accused_epoch[service] != epoch)
+        log_event(LOG_LEVEL_ERROR, "write_after_expiry",
+                  "service=%s site=%s epoch=%" PRIu64
+                  " fix=\"stop PostgreSQL there and look at its lease_guard: it is not enforced\"",
+                  svc->config.name, state_site_name(d->state, site), epoch);
+    d->accused_epoch[service] = epoch;
     command_clear(c, COMMAND_SIGHTING);
     text_set(c->who, sizeof c->who, "node %s", daemon_name(d));
     c->sighting = (struct command_sighting){ service, site, epoch, d->self, looked_index };
@@ -129,9 +120,14 @@ static void on_started(void *ctx, enum status status, const struct outcome *outc
     struct daemon *d = ctx;
 
     d->starting = false;
+    if (status == STATUS_OK && outcome->status != STATUS_OK && d->state->cluster_id != 0 && !d->start_refused) {
+        d->start_refused = true;
+        log_event(LOG_LEVEL_ERROR, "start_refused", "node=%s reason=%s", daemon_name(d), outcome->reason);
+    }
     if (status != STATUS_OK || outcome->status != STATUS_OK)
         return; /* no leader yet, or no member list yet: the next beat tries again */
     d->acts_from = outcome->value;
+    log_event(LOG_LEVEL_INFO, "acting", "node=%s from_index=%" PRIu64, daemon_name(d), d->acts_from);
     holder_act_from(&d->holder, d->acts_from);
     (void)uv_async_send(&d->wake);
 }
@@ -158,7 +154,6 @@ struct prober *daemon_prober_create(struct daemon *d)
                                     .self = d->self,
                                     .ctx = d,
                                     .state = applied_state,
-                                    .secret = secret,
                                     .on_opinion = on_opinion,
                                     .on_acknowledged = on_acknowledged };
 
