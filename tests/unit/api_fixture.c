@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -372,8 +373,10 @@ void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode)
     (void)fflush(stdout);
     f->pid = fork();
     assert_true(f->pid >= 0);
-    if (f->pid == 0)
+    if (f->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed assertion leaves it behind, and the test's output open */
         exit(child_main(mode, f->socket_path));
+    }
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", f->socket_path);
     for (int i = 0; i < 2000 && !up; i++) {
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
