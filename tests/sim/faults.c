@@ -510,6 +510,14 @@ static bool calm(struct world *w)
     return world_settled(w) && svc->armed && !svc->paused && svc->lease.enforcement.enforcing == service_enforced(svc);
 }
 
+static void operator_skip(struct world *w, enum step step)
+{
+    command_clear(w->scratch, COMMAND_STEP_SKIP);
+    w->scratch->step_skip.operation = world_service(w)->operation.id;
+    w->scratch->step_skip.step = step;
+    (void)world_operator(w);
+}
+
 /* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort. */
 static void help(struct world *w, bool abort)
 {
@@ -521,6 +529,8 @@ static void help(struct world *w, bool abort)
         operator_set(w, SERVICE_ARM);
         operator_set(w, SERVICE_RESUME);
     }
+    if (abort && svc->operation.state == OPERATION_UNDOING)
+        operator_skip(w, STEP_RECONNECT); /* of a standby that is gone */
     if (svc->operation.state == OPERATION_PROPOSED || (abort && svc->operation.state == OPERATION_RUNNING))
         operator_id(w, COMMAND_OPERATION_ABORT);
 }

@@ -278,6 +278,8 @@ static void on_effect_due(void *ctx)
         } else if (a->step == STEP_PROMOTE && n->server->guard.bypass &&
                    service_enforced(&n->state->services[WORLD_SERVICE])) {
             attempt_end(n, a, false, "lease_guard is bypassed");
+        } else if (a->step != STEP_DNS && !n->server->running) {
+            attempt_end(n, a, false, "no server runs here");
         } else {
             world_on_effect(n->world, n, step_word(a->step));
             a->asked = a->step == STEP_DNS ? 0 : n->server->guard.instance;
