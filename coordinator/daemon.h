@@ -89,6 +89,7 @@ struct daemon {
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
     bool starting;                           /* NODE_STARTED is on its way */
     uint64_t acts_from;                      /* its index: nothing is done on an older state; 0: not known yet */
+    uint64_t events_seen;                    /* up to here the cluster's events were logged, or led elsewhere */
     bool start_refused;                      /* NODE_STARTED was, and the log says so */
     epoch_t accused_epoch[SERVICES_MAX];     /* of the last write after an expiry that was logged */
     bool initialising;                       /* CLUSTER_INIT is on its way */

@@ -23,6 +23,27 @@ static bool concerns_another(const struct command *c)
     return c->kind == COMMAND_STEP_ASSIGN || c->kind == COMMAND_PROMOTE || c->kind == COMMAND_GRANT;
 }
 
+/* The cluster's events, in the log of the node that leads: one place to read what was decided, and why. */
+static void log_events(struct daemon *d)
+{
+    const struct state *s = d->state;
+
+    for (uint64_t n = d->events_seen + 1; d->leader.leading && n <= s->events.last_number; n++) {
+        const struct event *e = event_get(s, n);
+
+        if (e == NULL)
+            continue; /* the ring has moved on */
+        if (e->service < SERVICES_MAX)
+            log_event(e->kind == EVENT_ALARM ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "cluster",
+                      "kind=%s service=%s index=%" PRIu64 " text=%s", event_kind_word(e->kind),
+                      s->services[e->service].config.name, e->index, e->text);
+        else
+            log_event(e->kind == EVENT_ALARM ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "cluster",
+                      "kind=%s index=%" PRIu64 " text=%s", event_kind_word(e->kind), e->index, e->text);
+    }
+    d->events_seen = s->events.last_number;
+}
+
 static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *bytes, size_t length, uint8_t *out)
 {
     struct daemon *d = ctx;
@@ -44,6 +65,7 @@ static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *byt
         abort();
     }
     leader_applied(&d->leader, d->state);
+    log_events(d);
     d->nudge = d->nudge || (d->leader.leading && concerns_another(d->applying));
     (void)uv_async_send(&d->wake);
     if (outcome_encode(&outcome, out, COMMAND_OUTCOME_MAX_BYTES, &used) != STATUS_OK)
@@ -71,6 +93,7 @@ static enum status restore(void *ctx, uint64_t index, uint64_t term, const uint8
     }
     d->state = d->spare;
     d->spare = previous;
+    d->events_seen = d->state->events.last_number;
     leader_applied(&d->leader, d->state);
     (void)uv_async_send(&d->wake);
     return STATUS_OK;

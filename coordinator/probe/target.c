@@ -18,6 +18,7 @@
 #define RESOLVE_TIMEOUT_MS 2000
 #define LOCATE_AGAIN_US                                                                                                \
     (2 * INT64_C(1000000)) /* between two attempts to find out where to look, and with which login */
+#define NOTE_AGAIN_US (300 * INT64_C(1000000))
 
 struct target {
     struct target_owner owner;
@@ -33,9 +34,9 @@ struct target {
     bool read_well; /* the last look on a new connection got a good answer */
     struct observer observer;
     struct opinion reported;
-    char trouble[ERROR_TEXT_MAX];                /* why there are no probes, as last logged; "": none */
-    char said[LOOK_COUNT][PROBE_DETAIL_MAX];     /* of the last look that was not OK; "": the last one was */
-    char said_log[LOOK_COUNT][PROBE_DETAIL_MAX]; /* as last logged, of a look that told nothing */
+    char trouble[ERROR_TEXT_MAX];            /* why there are no probes, as last logged; "": none */
+    char said[LOOK_COUNT][PROBE_DETAIL_MAX]; /* of the last look that was not OK; "": the last one was */
+    int64_t noted_us[LOOK_COUNT]; /* when a look that told nothing was last logged; 0: not since one was OK */
     uv_timer_t timer;
     struct resolve *resolving;
     int64_t located_us; /* the last attempt */
@@ -105,7 +106,7 @@ static void opinion_log(const struct target *t, const struct opinion *now)
 
     if (now->word == was->word && now->role == was->role && now->ready == was->ready)
         return; /* the kinds of evidence stand in the cluster's events */
-    for (unsigned i = 0; i < LOOK_COUNT && said[0] == '\0'; i++)
+    for (unsigned i = 0; bad && i < LOOK_COUNT && said[0] == '\0'; i++)
         said = t->said[i];
     log_event(bad ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "opinion",
               "service=%s site=%s opinion=%s was=%s role=%s ready=%s seen=%s", t->service_name, site_name(t),
@@ -123,22 +124,23 @@ static void report(struct target *t)
     t->owner.config->on_opinion(t->owner.config->ctx, t->service, t->site);
 }
 
-/* A look that tells nothing (a wrong password, a missing table, a closed guard) makes no opinion, so the log has to say it: once. */
+/* A look that tells nothing (a wrong password, a missing table, a closed guard) makes no opinion, so the log has to say it: once, and now and
+ * then while it lasts. Reasons hold times and process numbers, so they are not compared. */
 static void note(struct target *t, enum look look, const struct probe_result *result)
 {
-    char *said = t->said[look];
+    int64_t now_us = clock_now_us();
 
     if (result->outcome == PROBE_OK) {
-        said[0] = '\0';
-        t->said_log[look][0] = '\0';
+        t->said[look][0] = '\0';
+        t->noted_us[look] = 0;
         return;
     }
-    (void)text_copy(said, PROBE_DETAIL_MAX, result->detail);
-    if (result->outcome != PROBE_NEUTRAL || text_equal(said, t->said_log[look]))
+    (void)text_copy(t->said[look], PROBE_DETAIL_MAX, result->detail);
+    if (result->outcome != PROBE_NEUTRAL || (t->noted_us[look] != 0 && now_us - t->noted_us[look] < NOTE_AGAIN_US))
         return;
-    (void)text_copy(t->said_log[look], PROBE_DETAIL_MAX, said);
+    t->noted_us[look] = now_us;
     log_event(look == LOOK_CANARY ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "look_tells_nothing",
-              "service=%s site=%s look=%s reason=%s", t->service_name, site_name(t), look_word(look), said);
+              "service=%s site=%s look=%s reason=%s", t->service_name, site_name(t), look_word(look), t->said[look]);
 }
 
 static void trouble(struct target *t, const struct error *err)
@@ -389,7 +391,8 @@ void target_primary_changed(struct target *t)
     observer_forget(&t->observer, LOOK_CANARY);
     observer_forget(&t->observer, LOOK_HTTP);
     t->observer.canary_written_ms = -1;
-    t->said[LOOK_CANARY][0] = t->said_log[LOOK_CANARY][0] = '\0';
+    t->said[LOOK_CANARY][0] = '\0';
+    t->noted_us[LOOK_CANARY] = 0;
     t->said[LOOK_HTTP][0] = '\0';
     report(t);
 }
