@@ -226,7 +226,7 @@ def show(name: str) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/model/run", description=__doc__)
-    parser.add_argument("--deep", action="store_true", help="search the largest bounds, too: minutes more, and 4 GiB")
+    parser.add_argument("--deep", action="store_true", help="search the largest bounds, too: five minutes more, and 3 GiB")
     parser.add_argument("--show", metavar="NAME", help="print the shortest way to a broken build's two primaries, or to what is reachable")
     options = parser.parse_args()
     if options.show:

@@ -53,24 +53,24 @@
 mtype = { NO_LEASE, LIVE, REVOKED, EXPIRED };
 
 mtype lease = NO_LEASE;
-unsigned epoch : 3;     /* of the lease, and the counter of all grants */
+unsigned epoch : 3;          /* of the lease, and the counter of all grants */
 unsigned primary : 2 = NONE; /* the lease is always the primary's */
-unsigned lease_ttl : 2; /* what the leader counts */
-bit enforcing;       /* the last report that counted */
-bit agent_proof;     /* certificates of the current epoch; older ones are never asked */
+unsigned lease_ttl : 2;      /* what the leader counts */
+bit enforcing;               /* the last report that counted */
+bit agent_proof;             /* certificates of the current epoch; older ones are never asked */
 bit expiry_proof;
-bit running;         /* an operation before its point of no return; every other state allows what no operation allows, and no more */
-unsigned switched : 2;  /* how often enforcement was switched: armed at first, so odd means disarmed, paused or shadow */
-bit lowered;         /* the configuration has the shorter ttl */
+bit running;                 /* an operation before its point of no return; every other state allows what no operation allows, and no more */
+unsigned switched : 2;       /* how often enforcement was switched: armed at first, so odd means disarmed, paused or shadow */
+bit lowered;                 /* the configuration has the shorter ttl */
 #define ENFORCED (switched % 2 == 0)
 #define CONFIGURED_TTL (lowered -> TTL_LOWERED : TTL)
 
 /* --- the leader, whichever of the three nodes it is -------------------------------------------------------------------------------- */
 
-unsigned counted : 3;  /* ticks of its clock since it applied the renewal that it counts from */
+unsigned counted : 3; /* ticks of its clock since it applied the renewal that it counts from */
 bit count_is_current; /* that is the newest one; otherwise the leader has not applied the newest yet */
-unsigned slow : 2;     /* ticks that the holder's clock may still fall behind in this count */
-unsigned expiry : 2;   /* LEASE_EXPIRED on its way into the log: */
+unsigned slow : 2;    /* ticks that the holder's clock may still fall behind in this count */
+unsigned expiry : 2;  /* LEASE_EXPIRED on its way into the log: */
 #define NOTHING 0
 #define NAMES_NEWEST 1 /* renewal; or, of a fence, attempt */
 #define NAMES_OLDER 2
@@ -78,9 +78,9 @@ unsigned expiry : 2;   /* LEASE_EXPIRED on its way into the log: */
 /* --- a site: its server's guard, and what its node has applied --------------------------------------------------------------------- */
 
 typedef guard_t {
-    unsigned epoch : 3; /* the newest that was opened */
-    unsigned left : 2; /* ticks until the deadline; 0: closed */
-    unsigned closed : 3; /* no epoch up to it opens again */
+    unsigned epoch : 3;        /* the newest that was opened */
+    unsigned left : 2;         /* ticks until the deadline; 0: closed */
+    unsigned closed : 3;       /* no epoch up to it opens again */
     bit bypass;
     unsigned bypass_epoch : 3;
     unsigned bypass_asked : 3; /* a `bypass on` that the server has not read yet: its epoch + 1 */
@@ -88,8 +88,8 @@ typedef guard_t {
 guard_t guard[2];
 #define PASSES(site) (guard[site].bypass || guard[site].left > 0)
 
-typedef view_t {   /* what the site's node has applied: any prefix of the log, but never a shorter one than before */
-    bit acts;      /* it shows this site with the lease, or free to ask for it */
+typedef view_t { /* what the site's node has applied: any prefix of the log, but never a shorter one than before */
+    bit acts;    /* it shows this site with the lease, or free to ask for it */
     unsigned epoch : 3;
     unsigned switched : 2;
 };
@@ -119,16 +119,16 @@ inline view_ends(site_)
 /* --- what is on its way --------------------------------------------------------------------------------------------------------------- */
 
 typedef transmission_t { /* one renewal: the holder's sample, its RENEW, and the answer to that */
-    bit sent;      /* the RENEW may be applied, now or later, once or more often */
-    bit known;     /* the holder remembers the sample */
-    bit accepted;  /* the answer "applied" may arrive */
+    bit sent;            /* the RENEW may be applied, now or later, once or more often */
+    bit known;           /* the holder remembers the sample */
+    bit accepted;        /* the answer "applied" may arrive */
     bit site;
     unsigned epoch : 3;
-    bit report;    /* the guard was enforcing, under the newest setting */
-    bit same_life; /* the server that was sampled still lives */
-    short age;     /* ticks of the server's clock since the sample */
-    unsigned hold : 2; /* the guard may be open for so long from the sample on */
-    unsigned ttl : 2; /* what the RENEW carries */
+    bit report;          /* the guard was enforcing, under the newest setting */
+    bit same_life;       /* the server that was sampled still lives */
+    short age;           /* ticks of the server's clock since the sample */
+    unsigned hold : 2;   /* the guard may be open for so long from the sample on */
+    unsigned ttl : 2;    /* what the RENEW carries */
 };
 transmission_t tx[TRANSMISSIONS];
 
@@ -347,7 +347,8 @@ inline expiry_comes_to_nothing()
 
 /* --- operations ------------------------------------------------------------------------------------------------------------------------- */
 
-/* A verdict, or a person, starts one: the old epoch ends here. c: coordinator/core/fsm_operation.c fsm_operation_start fsm_operation_approve run_begins;
+/* A verdict, or a person, starts one: the old epoch ends here.
+ * c: coordinator/core/fsm_operation.c fsm_operation_start fsm_operation_approve run_begins;
  * coordinator/core/lease.c lease_revoke; coordinator/core/leader.c next_decision */
 inline start()
 {
@@ -513,7 +514,8 @@ inline forget_sample(i)
 }
 
 /* The answer arrives, and the guard is opened. How long the answer and the request to the guard took is in the age.
- * c: coordinator/holder/holder.c holder_on_outcome; fencing/lease_guard/guard_state.c judge_open guard_open; coordinator/daemon_lease.c on_renewed guard_open */
+ * c: coordinator/holder/holder.c holder_on_outcome; fencing/lease_guard/guard_state.c judge_open guard_open;
+ * coordinator/daemon_lease.c on_renewed guard_open */
 inline open(i)
 {
 #ifndef BROKEN_INSTANCE_IGNORED
@@ -554,6 +556,7 @@ inline apply_grant(to)
 #else
     lease_ttl = (lease == REVOKED && lease_ttl > CONFIGURED_TTL -> lease_ttl : CONFIGURED_TTL);
 #endif
+    RULE(primary == (to) || primary == NONE);
     primary = to;
     new_epoch();
     WHEN(fence == NAMES_NEWEST, fence = NAMES_OLDER)
@@ -635,7 +638,8 @@ inline bypass_on(site_)
     guard[site_].bypass_asked = 0
 }
 
-/* First the end of the bypass, then a renewal that reports it; and a site that is not the primary has none. c: coordinator/holder/holder.c follow_enforcement;
+/* First the end of the bypass, then a renewal that reports it; and a site that is not the primary has none.
+ * c: coordinator/holder/holder.c follow_enforcement;
  * fencing/lease_guard/guard_state.c guard_bypass_off */
 inline bypass_off(site_)
 {

@@ -38,7 +38,7 @@ HOLDS: dict[str, Bounds] = {
     "disarmed and armed again, two renewals at once": Bounds(transmissions=2, epochs=2, switches=2),
     "the ttl is lowered": Bounds(transmissions=2, epochs=3, lowerings=1),
 }
-# Minutes more, and 4 GiB: with --deep only.
+# Five minutes more, and 3 GiB: with --deep only.
 HOLDS_DEEP: dict[str, Bounds] = {
     "disarmed and armed again, two renewals at once, and back": Bounds(transmissions=2, epochs=3, switches=2),
 }
