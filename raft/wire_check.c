@@ -9,6 +9,8 @@
 
 #define PREAMBLE_BYTES 16
 #define CONFIGURATION_MAX_BYTES 4096
+#define CONFIGURATION_MEMBERS_MAX 64
+#define ROLE_MAX 2 /* standby, voter, spare */
 
 /* libraft's numbers, the same in every version. */
 enum { APPEND_ENTRIES = 1, APPEND_ENTRIES_RESULT, REQUEST_VOTE, REQUEST_VOTE_RESULT, INSTALL_SNAPSHOT, TIMEOUT_NOW };
@@ -70,21 +72,30 @@ static enum status check_entries(struct reader *r, uint64_t *payload, struct err
     return STATUS_OK;
 }
 
-/* u8 format, u64 count, then per server u64 id, NUL-terminated address, u8 role; zeros to the end. */
+/* u8 format, u64 count, then per server u64 id, NUL-terminated address, u8 role; zeros to the end. Everything that libraft's decoder refuses
+ * is refused here, roles and servers that stand twice too: behind its own refusal it frees the list a second time. */
 static bool configuration_ok(const uint8_t *bytes, size_t length)
 {
+    uint64_t ids[CONFIGURATION_MEMBERS_MAX];
+    const char *addresses[CONFIGURATION_MEMBERS_MAX];
     struct reader r;
     reader_init(&r, bytes, length);
     if (reader_u8(&r) != 1)
         return false;
     uint64_t count = reader_u64(&r);
-    if (count > length)
+    if (count > CONFIGURATION_MEMBERS_MAX)
         return false;
     for (uint64_t i = 0; i < count; i++) {
-        reader_u64(&r);
+        ids[i] = reader_u64(&r);
+        addresses[i] = (const char *)bytes + r.used;
         while (reader_ok(&r) && reader_u8(&r) != 0)
             ;
-        reader_u8(&r);
+        uint8_t role = reader_u8(&r);
+        if (!reader_ok(&r) || role > ROLE_MAX)
+            return false;
+        for (uint64_t j = 0; j < i; j++)
+            if (ids[i] == ids[j] || strcmp(addresses[i], addresses[j]) == 0)
+                return false;
     }
     return reader_ok(&r);
 }

@@ -189,6 +189,48 @@ static void inconsistent_messages_are_refused_before_libraft_sees_them(void **st
     expect_refused("member list");
 }
 
+static void two_members(uint64_t first, uint64_t second, const char *address, uint8_t role)
+{
+    message_begin(5, 40 + 40 + 16);
+    for (int i = 0; i < 4; i++)
+        writer_u64(&out, 3);
+    writer_u64(&out, 40);
+    size_t begin = out.used;
+    writer_u8(&out, 1);
+    writer_u64(&out, 2);
+    writer_u64(&out, first);
+    writer_bytes(&out, "a:1", 4);
+    writer_u8(&out, 1);
+    writer_u64(&out, second);
+    writer_bytes(&out, address, strlen(address) + 1);
+    writer_u8(&out, role);
+    while (out.used < begin + 40)
+        writer_u8(&out, 0);
+    writer_u64(&out, 8);
+    writer_u64(&out, 0);
+    for (int i = 0; i < 8; i++)
+        writer_u8(&out, 's');
+}
+
+/* Found by tests/fuzz: libraft 0.22.1 frees such a list in its decoder, and again when it closes the connection. */
+static void a_member_list_that_libraft_would_free_twice_is_refused(void **state)
+{
+    struct wire_bytes passed = { 0 };
+    (void)state;
+    writer_init(&out, stream, sizeof stream);
+    two_members(7, 8, "b:1", 2);
+    assert_int_equal(feed(5, &passed, NULL), STATUS_OK);
+    assert_int_equal(passed.used, out.used);
+    wire_bytes_close(&passed);
+    out.used = 0;
+    two_members(7, 8, "b:1", 3);
+    expect_refused("member list");
+    two_members(7, 7, "b:1", 1);
+    expect_refused("member list");
+    two_members(7, 8, "a:1", 1);
+    expect_refused("member list");
+}
+
 static void entries_above_the_limit_are_refused(void **state)
 {
     (void)state;
@@ -267,6 +309,7 @@ int main(void)
         cmocka_unit_test(any_flipped_bit_or_cut_of_a_frame_is_refused),
         cmocka_unit_test(good_messages_pass_unchanged_in_any_chunks),
         cmocka_unit_test(inconsistent_messages_are_refused_before_libraft_sees_them),
+        cmocka_unit_test(a_member_list_that_libraft_would_free_twice_is_refused),
         cmocka_unit_test(entries_above_the_limit_are_refused),
         cmocka_unit_test(a_hello_is_read_as_it_was_written_and_any_flipped_bit_is_refused),
         cmocka_unit_test(a_hello_is_judged_by_cluster_id_and_byte_identical_address),
