@@ -53,17 +53,18 @@ static char *key_line(char *text)
     return found;
 }
 
+/* Exactly three parts, none of them empty and none with a space in it: a key that is cut wrong must not pass for another one. */
 static enum status key_parse(char *text, struct tsig_key *out)
 {
-    char *line = key_line(text), *rest = NULL;
+    char *rest = key_line(text);
     const char *algorithm, *name, *secret;
 
-    if (line == NULL)
+    if (rest == NULL || strpbrk(rest, " \t\r") != NULL)
         return STATUS_INVALID;
-    algorithm = strtok_r(line, ":", &rest);
-    name = strtok_r(NULL, ":", &rest);
-    secret = strtok_r(NULL, ":", &rest);
-    if (algorithm == NULL || name == NULL || secret == NULL || strtok_r(NULL, ":", &rest) != NULL)
+    algorithm = strsep(&rest, ":");
+    name = strsep(&rest, ":");
+    secret = strsep(&rest, ":");
+    if (secret == NULL || rest != NULL || name[0] == '\0' || secret[0] == '\0')
         return STATUS_INVALID;
     if (strcasecmp(algorithm, "hmac-sha256") != 0 || !text_copy(out->algorithm, sizeof out->algorithm, "hmac-sha256") ||
         !text_copy(out->name, sizeof out->name, name) || !text_copy(out->secret, sizeof out->secret, secret))

@@ -116,14 +116,16 @@ static enum status rr_add(ldns_rr_list *list, const struct dns_record *record, l
     return status;
 }
 
-/* ldns leaks when it is given a secret that is not base64. */
-static bool secret_ok(const char *secret)
+/* ldns leaks when it is given a name that is none or a secret that is not base64. */
+static bool key_ok(const struct tsig_key *key)
 {
-    ldns_rdf *bytes = ldns_rdf_new_frm_str(LDNS_RDF_TYPE_B64, secret);
-    bool ok = bytes != NULL && ldns_rdf_size(bytes) > 0;
+    ldns_rdf *name = ldns_dname_new_frm_str(key->name);
+    ldns_rdf *bytes = ldns_rdf_new_frm_str(LDNS_RDF_TYPE_B64, key->secret);
+    bool ok = name != NULL && bytes != NULL && ldns_rdf_size(bytes) > 0;
 
     if (ok)
         explicit_bzero(ldns_rdf_data(bytes), ldns_rdf_size(bytes));
+    ldns_rdf_deep_free(name);
     ldns_rdf_deep_free(bytes);
     return ok;
 }
@@ -141,9 +143,8 @@ static enum status message_sign(struct dns_message *out, ldns_pkt *packet, const
         return STATUS_OK;
     (void)text_copy(algorithm, sizeof algorithm, key->algorithm);
     strcat(algorithm, ".");
-    failed = !secret_ok(key->secret)
-                 ? LDNS_STATUS_INVALID_B64
-                 : ldns_pkt_tsig_sign(packet, key->name, key->secret, TSIG_FUDGE_S, algorithm, NULL);
+    failed = !key_ok(key) ? LDNS_STATUS_INVALID_B64
+                          : ldns_pkt_tsig_sign(packet, key->name, key->secret, TSIG_FUDGE_S, algorithm, NULL);
     if (failed != LDNS_STATUS_OK)
         return error_set(err, STATUS_INVALID,
                          "the TSIG key '%.200s' cannot sign: is its secret base64 and its algorithm hmac-sha256?",

@@ -257,6 +257,10 @@ static void wrong_key_files_say_what_is_expected(void **state)
                             "hmac-md5:coord-key:" SECRET "\n",
                             "hmac-sha256:coord-key:" SECRET ":more\n",
                             "hmac-sha256:coord-key:n*t!base64\n",
+                            "hmac-sha256::coord-key:" SECRET "\n",
+                            "hmac-sha256:coord-key:" SECRET ":\n",
+                            "hmac-sha256:coord-key:" SECRET "\r:\n",
+                            "hmac-sha256:coord..key:" SECRET "\n",
                             "hmac-sha256:a:" SECRET "\nhmac-sha256:b:" SECRET "\n" };
     struct tsig_key read_key;
     struct error err;
