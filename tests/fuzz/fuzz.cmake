@@ -1,0 +1,63 @@
+# libFuzzer programs, one per decoder or parser; in the preset `fuzz` only, which compiles everything with clang's coverage.
+option(COORD_FUZZ "build the fuzz programs (clang only)" OFF)
+if(COORD_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "COORD_FUZZ needs clang: cmake --preset fuzz")
+  endif()
+  set(fuzz_dir ${CMAKE_CURRENT_LIST_DIR})
+  add_custom_target(fuzz)
+
+  # coord_fuzz(NAME SOURCES... LINKS... WRAPS...): fuzz_NAME from fuzz_NAME.c and SOURCES; each of WRAPS is a function that __wrap_X stands for.
+  function(coord_fuzz name)
+    cmake_parse_arguments(FUZZ "" "" "SOURCES;LINKS;WRAPS" ${ARGN})
+    add_executable(fuzz_${name} ${fuzz_dir}/fuzz_${name}.c ${FUZZ_SOURCES})
+    target_compile_options(fuzz_${name} PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    foreach(wrapped ${FUZZ_WRAPS})
+      target_link_options(fuzz_${name} PRIVATE -Wl,--wrap=${wrapped})
+    endforeach()
+    target_link_libraries(fuzz_${name} PRIVATE ${FUZZ_LINKS})
+    add_dependencies(fuzz fuzz_${name})
+  endfunction()
+
+  foreach(target command outcome snapshot fsm)
+    coord_fuzz(${target} LINKS coord_core)
+  endforeach()
+  foreach(target entry hello messages identity)
+    coord_fuzz(${target} LINKS coord_raft)
+  endforeach()
+  # libraft's own decoder is in its archive, and in no header.
+  find_library(COORD_RAFT_ARCHIVE libraft.a REQUIRED)
+  coord_fuzz(wire_check SOURCES ${CMAKE_SOURCE_DIR}/raft/wire_check.c LINKS coord_base ${COORD_RAFT_ARCHIVE} PkgConfig::UV)
+  coord_fuzz(forward SOURCES ${CMAKE_SOURCE_DIR}/raft/forward.c LINKS coord_base)
+
+  coord_fuzz(guard_answer LINKS coord_fencing)
+  coord_fuzz(guard_protocol SOURCES ${fuzz_dir}/fuzz_guard_protocol_client.c ${CMAKE_SOURCE_DIR}/fencing/guard_answer.c
+             ${CMAKE_SOURCE_DIR}/fencing/lease_guard/guard_protocol.c ${CMAKE_SOURCE_DIR}/fencing/lease_guard/guard_state.c
+             LINKS coord_base)
+  target_include_directories(fuzz_guard_protocol SYSTEM PRIVATE ${COORD_PG_INCLUDE_DIR})
+  target_compile_options(fuzz_guard_protocol PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}/fencing/lease_guard" -fno-strict-aliasing -fwrapv)
+  coord_fuzz(postmaster_pid LINKS coord_base)
+
+  foreach(target config services value)
+    coord_fuzz(${target} LINKS coord_config coord_io_net coord_io_dns)
+  endforeach()
+  foreach(target dns_reply dns_build sentinel tsig_key)
+    coord_fuzz(${target} LINKS coord_dns)
+  endforeach()
+  coord_fuzz(conninfo LINKS coord_config coord_io_pg)
+  coord_fuzz(saved_settings LINKS coord_postgres)
+  coord_fuzz(postgres_answer LINKS coord_postgres coord_probe coord_fencing)
+  coord_fuzz(log LINKS coord_io_base)
+  coord_fuzz(json LINKS coord_io_json)
+  coord_fuzz(http_server SOURCES ${fuzz_dir}/fuzz_http.c LINKS coord_io_http_server WRAPS uv_accept)
+  coord_fuzz(http_unix_client LINKS coord_io_http_server WRAPS socket connect send recv poll)
+  coord_fuzz(api SOURCES ${fuzz_dir}/fuzz_http.c ${CMAKE_SOURCE_DIR}/tests/unit/core_rig.c LINKS coord_api WRAPS uv_accept)
+  coord_fuzz(ctl LINKS coord_ctl WRAPS http_unix_call)
+
+  # Makes first inputs; no fuzz program itself.
+  add_executable(fuzz_seeds ${fuzz_dir}/seeds.c ${CMAKE_SOURCE_DIR}/tests/unit/core_rig.c)
+  target_compile_options(fuzz_seeds PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
+  target_link_libraries(fuzz_seeds PRIVATE coord_raft coord_core)
+  add_dependencies(fuzz fuzz_seeds)
+endif()
