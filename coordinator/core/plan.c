@@ -160,6 +160,16 @@ static bool node_heard(const struct state *s, node_id node)
     return slot >= 0 && s->members[slot].heard;
 }
 
+/* Its node is heard, and does not itself say that the server there is dead. */
+static bool can_be_reached(const struct state *s, const struct operation *op, const struct step_run *run)
+{
+    node_id node = plan_run_node(s, op, run);
+    int slot = state_member_slot(s, node);
+
+    return slot >= 0 && node_heard(s, node) &&
+           s->services[op->service].views[run->site].opinions[slot].word != OPINION_FAILED;
+}
+
 static bool ahead(const struct position *a, const struct position *b)
 {
     return a->timeline != b->timeline ? a->timeline > b->timeline : a->lsn > b->lsn;
@@ -176,8 +186,8 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
         if (run->step != STEP_SEVER)
             continue;
         if (run->state != RUN_DONE || !run->position.known) {
-            if (run->site != op->to && !node_heard(s, plan_run_node(s, op, run)))
-                continue; /* a candidate that cannot be reached is none; what it may hold more is the policy's lag */
+            if (run->site != op->to && !can_be_reached(s, op, run))
+                continue; /* no candidate; what it may hold more is the policy's lag */
             text_set(why, capacity_bytes, "%s: %s%s%s", state_site_name(s, run->site), steps[STEP_SEVER].what,
                      run->detail[0] ? "; last: " : "", run->detail);
             return SITE_NONE;

@@ -20,6 +20,7 @@
 
 #include "guard_protocol.h"
 
+#define READS_PER_TURN_MAX 64 /* of one connection; more than all requests that a node has under way */
 #define CONNECTIONS_MAX 16
 #define BACKLOG 128 /* a client that does not wait finds no room in a full one */
 #define RESTART_SECONDS 1
@@ -203,20 +204,26 @@ static bool answer_lines(struct connection *c)
     return false;
 }
 
+/* All that waits, not only the first piece: after a freeze a node's older connection may hold a close or a bypass, and its newer one a
+ * question about the state; answered out of turn, the question would get the state of before. */
 static void on_readable(struct worker *w, struct connection *c)
 {
-    ssize_t got = recv(c->fd, c->line + c->used, sizeof c->line - c->used, 0);
+    for (int reads = 0; reads < READS_PER_TURN_MAX; reads++) {
+        ssize_t got = recv(c->fd, c->line + c->used, sizeof c->line - c->used, 0);
 
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        connection_close(c);
-        return;
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (got <= 0) {
+            connection_close(c);
+            return;
+        }
+        c->used += (size_t)got;
+        c->last_turn = w->turn;
+        if (!answer_lines(c)) {
+            connection_close(c);
+            return;
+        }
     }
-    c->used += (size_t)got;
-    c->last_turn = w->turn;
-    if (!answer_lines(c))
-        connection_close(c);
 }
 
 static void on_stop(SIGNAL_ARGS)
