@@ -190,6 +190,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (d->closing)
         return;
     log_event(LOG_LEVEL_INFO, "stopping", "node=%s signal=%d", daemon_name(d), number);
+    daemon_notify("STOPPING=1");
     d->closing = true;
     d->closing_us = clock_now_us();
     step_close(d);
@@ -378,6 +379,7 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
     start_timers(d);
     log_event(LOG_LEVEL_INFO, "started", "node=%s id=%" PRIu64 " site=%s listen=%s socket=%s timing=%s", daemon_name(d),
               d->self, d->config.site, d->config.listen, d->config.socket, timing_profile_word(d->config.timing));
+    daemon_notify("READY=1");
     (void)uv_run(&d->loop, UV_RUN_DEFAULT); /* returns when the last handle is closed */
     daemon_free(d);
     return EXIT_SUCCESS;

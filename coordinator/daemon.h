@@ -5,6 +5,7 @@
  *   daemon_watch.c  what this node sees: opinions, sightings, beats to the leader
  *   daemon_lease.c  the holder's effects on the local guards
  *   daemon_setup.c  the canary's table at a new primary
+ *   daemon_notify.c what the service manager is told
  */
 #ifndef COORD_DAEMON_H
 #define COORD_DAEMON_H
@@ -124,6 +125,9 @@ void daemon_lease_init(struct daemon *d);
 void daemon_lease_follow(struct daemon *d); /* the configuration may have named or removed a service */
 void daemon_lease_tick(struct daemon *d);
 void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
+
+/* daemon_notify.c */
+void daemon_notify(const char *text); /* "READY=1", "STOPPING=1" */
 
 /* daemon_setup.c */
 void daemon_setup_beat(struct daemon *d);

@@ -9,6 +9,7 @@ import queue
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,6 @@ class Sigterm(unittest.TestCase):
         self.random = random.Random(SEED)
         self.work = Path(tempfile.mkdtemp(prefix="coord-sigterm-", dir="/tmp"))
         self.lab = Lab(self.work, BUILD, source=SOURCE)
-        self.ended = 0
 
     def tearDown(self):
         self.lab.end()
@@ -68,7 +68,6 @@ class Sigterm(unittest.TestCase):
         for report in REPORTS:
             self.assertNotIn(report, text, f"{node.name}; {child.log_tail(60)}")
         self.assertFalse(node.socket.exists(), f"{node.socket} was left behind")
-        self.ended += 1
         self.lab.processes.children.remove(child)
 
     def pause(self, most_s):
@@ -94,6 +93,9 @@ class Sigterm(unittest.TestCase):
         lab._make_sites()
         for site in SITES:
             lab.node(site).bootstrap()
+        self.start_told_to_systemd()
+        for _ in range(ROUNDS):
+            self.end_while_it_starts()
         for _ in range(ROUNDS):
             self.start("site-a")
             self.pause(1)
@@ -111,6 +113,31 @@ class Sigterm(unittest.TestCase):
             for stream in streams:
                 stream.child.popen.wait(5)
                 stream.child.popen.stdout.close()
+
+    def start_told_to_systemd(self):
+        """READY=1 when it serves, STOPPING=1 when it is asked to end."""
+        node = self.lab.node("site-a")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            path = str(self.work / "notify")
+            manager.bind(path)
+            os.chmod(path, 0o777)
+            manager.settimeout(10)
+            node.child = self.lab.processes.start("site-a.coordd", [str(node.programs / "coordd"), "run", "-c", str(node.config_file)],
+                                                  node.log, site="site-a", user="postgres", env={"NOTIFY_SOCKET": path})
+            self.assertEqual(manager.recv(64), b"READY=1")
+            self.assertEqual(node.ctl("status")["node"]["name"], "a1")
+            self.end("site-a")
+            self.assertEqual(manager.recv(64), b"STOPPING=1")
+
+    def end_while_it_starts(self):
+        """Before the first line of main() has run the kernel ends the process; from then on it ends by itself."""
+        node = self.lab.node("site-a")
+        node.start()
+        child, node.child = node.child, None
+        self.pause(0.2)
+        child.popen.send_signal(signal.SIGTERM)
+        self.assertIn(child.popen.wait(END_S), (0, -signal.SIGTERM), child.log_tail(20))
+        self.lab.processes.children.remove(child)
 
     def test_while_a_service_runs_and_moves(self):
         lab = self.lab
