@@ -10,9 +10,58 @@
 
 #define WORD_MAX 256
 
+/* What libpq 15 knows; a keyword that it does not know is refused at every connection. */
+static const char *const keywords[] = {
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "fallback_application_name",
+    "gssencmode",
+    "gsslib",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "options",
+    "passfile",
+    "password",
+    "port",
+    "replication",
+    "requirepeer",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslmode",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+};
+
 struct parts {
     char host[WORD_MAX], hostaddr[WORD_MAX], user[WORD_MAX], service[WORD_MAX];
+    char unknown[WORD_MAX]; /* the first keyword that is none */
 };
+
+static bool is_keyword(const char *word)
+{
+    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
+        if (text_equal(keywords[i], word))
+            return true;
+    return false;
+}
 
 static bool is_space(char c)
 {
@@ -64,6 +113,8 @@ static bool read_parts(const char *p, struct parts *parts)
         p = read_value(skip_spaces(p + 1), value);
         if (p == NULL)
             return false;
+        if (!is_keyword(keyword) && parts->unknown[0] == '\0')
+            (void)text_copy(parts->unknown, WORD_MAX, keyword);
         if (text_equal(keyword, "host"))
             (void)text_copy(parts->host, WORD_MAX, value);
         else if (text_equal(keyword, "hostaddr"))
@@ -83,6 +134,8 @@ bool config_value_check_conninfo(const char *text, char *why, size_t capacity_by
     why[0] = '\0';
     if (!read_parts(text, &parts))
         text_set(why, capacity_bytes, "expected libpq's keywords: \"host=/run/postgresql port=5432 user=coord\"");
+    else if (parts.unknown[0] != '\0')
+        text_set(why, capacity_bytes, "libpq knows no keyword '%.40s'", parts.unknown);
     else if (parts.service[0] != '\0')
         text_set(why, capacity_bytes, "`service` is not supported: write its settings out");
     else if (parts.user[0] == '\0')
