@@ -1,5 +1,6 @@
 if(TARGET coord_exec AND TARGET lease_guard)
   coord_test(test_exec_steps integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_exec_steps.c
+             ${CMAKE_SOURCE_DIR}/tests/integration/exec_rig.c
              ${CMAKE_SOURCE_DIR}/tests/integration/dns_servers.c ${CMAKE_SOURCE_DIR}/tests/integration/script_server.c
              LINKS coord_exec coord_pg_fixture)
   target_compile_definitions(test_exec_steps PRIVATE SUPERVISE_PATH="$<TARGET_FILE:coord-supervise>"
