@@ -275,9 +275,6 @@ static enum status create_node(struct daemon *d, struct error *err)
                                      .fatal = on_fatal,
                                      .admit = daemon_admit };
 
-    d->resolver = resolver_create(&d->loop, NULL, err);
-    if (d->resolver == NULL)
-        return err->status;
     d->node = node_uv_create(&config, err);
     if (d->node == NULL)
         return err->status;
@@ -373,8 +370,10 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
     struct error err = ERROR_NONE;
 
     init_handles(d);
-    if (create_node(d, &err) != STATUS_OK || create_rooms(d, supervise_path, &err) != STATUS_OK ||
-        start_node(d, &err) != STATUS_OK || start_api(d, &err) != STATUS_OK)
+    d->resolver = resolver_create(&d->loop, NULL, &err); /* the nodes look each other up with it, too */
+    if (d->resolver == NULL || create_node(d, &err) != STATUS_OK ||
+        create_rooms(d, supervise_path, &err) != STATUS_OK || start_node(d, &err) != STATUS_OK ||
+        start_api(d, &err) != STATUS_OK)
         start_failed(d, &err);
     start_timers(d);
     log_event(LOG_LEVEL_INFO, "started", "node=%s id=%" PRIu64 " site=%s listen=%s socket=%s timing=%s", daemon_name(d),
