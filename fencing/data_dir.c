@@ -167,7 +167,8 @@ static enum status lock_file_read(const struct directory *d, struct lock_file *l
         }
     }
     (void)fclose(file);
-    lock->postmaster = (pid_t)(pid < 0 ? -pid : pid);
+    /* A number that is none cut to a pid_t could be 0, -1 or another process. */
+    lock->postmaster = pid >= -INT_MAX && pid <= INT_MAX ? (pid_t)labs(pid) : 0;
     if (lock->postmaster == 0)
         return error_set(err, STATUS_FAILED, "%s holds no process id: a server may be starting", path);
     return STATUS_OK;
