@@ -106,12 +106,16 @@ struct rnode_fsm daemon_fsm(struct daemon *d)
     };
 }
 
+static int64_t stamp_ms(struct daemon *d)
+{
+    return leader_stamp_ms(&d->leader, d->state, clock_wall_ms(), clock_now_us());
+}
+
 enum status daemon_admit(void *ctx, node_id from, uint8_t *bytes, size_t *length, size_t capacity)
 {
-    (void)ctx;
     (void)from;
     (void)capacity;
-    return command_stamp(bytes, *length, clock_wall_ms());
+    return command_stamp(bytes, *length, stamp_ms(ctx));
 }
 
 /* --- submissions --- */
@@ -277,7 +281,7 @@ void daemon_drive(struct daemon *d)
         initialise(d);
         return;
     }
-    while (leader_next(&d->leader, d->state, clock_wall_ms(), d->proposing, &slot)) {
+    while (leader_next(&d->leader, d->state, stamp_ms(d), d->proposing, &slot)) {
         struct proposal *p = malloc(sizeof *p);
 
         ASSERT(p != NULL);

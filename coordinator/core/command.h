@@ -7,6 +7,9 @@
 
 #include <stddef.h>
 
+/* A display time beyond the year 9999 is no time: it is ignored, so that sums of times never overflow. */
+#define AT_MS_MAX INT64_C(253402300799999)
+
 #define COMMAND_LIST(X)                                                                                                \
     X(COMMAND_CLUSTER_INIT, "cluster_init")       /* leader, once: members and sites */                                \
     X(COMMAND_CONFIG_APPLY, "config_apply")       /* operator */                                                       \

@@ -45,8 +45,10 @@ static void update_verdicts(struct state *s, service_id service)
         event_add(s, EVENT_VERDICT, service, site, 0, "%s: %s is %s (was %s)%s%s", svc->config.name,
                   state_site_name(s, site), verdict_word(now), verdict_word(view->verdict),
                   kinds[0] ? "; evidence: " : "", kinds);
+        /* An accusation that only changes its word goes on: else a dying site that is gray and failed in turns would never be old enough. */
+        if (!verdict_accuses(now) || !verdict_accuses(view->verdict))
+            view->verdict_ms = s->now_ms;
         view->verdict = now;
-        view->verdict_ms = s->now_ms;
     }
 }
 
@@ -78,7 +80,7 @@ void fsm_apply(struct state *s, uint64_t index, const struct command *c, struct 
     ASSERT((unsigned)c->kind < COMMAND_KIND_COUNT);
     ASSERT(index > s->applied_index);
     s->applied_index = index;
-    if (c->at_ms > s->now_ms) /* a new leader's wall clock may be behind; patience and display only */
+    if (c->at_ms > s->now_ms && c->at_ms <= AT_MS_MAX) /* patience and display only: it never moves back */
         s->now_ms = c->at_ms;
     *outcome = (struct outcome){ .status = STATUS_OK };
     handlers[c->kind](s, c, outcome);

@@ -35,40 +35,59 @@ enum gate gate_from_word(const char *word)
 
 /* At most this many services are moved at the same time. */
 #define PARALLEL_MAX 1
+/* One that waits for longer, for a person or a broken part, must not keep the others from being moved. */
+#define PARALLEL_PATIENCE_MS 60000
+/* After an abort the same verdict does not start the next operation at once: who aborts gets the time to pause or to mend. */
+#define ABORT_PAUSE_MS 60000
 
-static unsigned moving(const struct state *s, service_id but)
+/* On its way to its first write. What follows, DNS and application, takes minutes and does not hold up the next service. */
+static bool moves(const struct operation *op, int64_t now_ms)
+{
+    const struct step_run *canary = operation_run(op, STEP_CANARY, SITE_NONE);
+
+    if (op->state != OPERATION_RUNNING && op->state != OPERATION_PROMOTED)
+        return false;
+    return now_ms - op->started_ms < PARALLEL_PATIENCE_MS &&
+           (canary == (const struct step_run *)0 || !run_ended(canary));
+}
+
+static unsigned moving(const struct state *s, service_id but, int64_t now_ms)
 {
     unsigned count = 0;
 
     for (unsigned i = 0; i < SERVICES_MAX; i++)
-        count += i != but && s->services[i].present &&
-                 (s->services[i].operation.state == OPERATION_RUNNING ||
-                  s->services[i].operation.state == OPERATION_PROMOTED ||
-                  s->services[i].operation.state == OPERATION_UNDOING);
+        count += i != but && s->services[i].present && moves(&s->services[i].operation, now_ms);
     return count;
 }
 
+static bool aborted_just_now(const struct service *svc, int64_t now_ms)
+{
+    const struct operation *op = &svc->operation;
+
+    return op->state == OPERATION_ABORTED && op->kind == OPERATION_FAILOVER && now_ms - op->ended_ms < ABORT_PAUSE_MS;
+}
+
 /* How long the primary's verdict must stand before something starts: a reachable site gets its local grace first. */
-static uint32_t patience_ms(const struct service *svc)
+static int64_t patience_ms(const struct service *svc)
 {
     enum verdict v = svc->primary < SITES_MAX ? svc->views[svc->primary].verdict : VERDICT_UNKNOWN;
     uint32_t grace = v == VERDICT_FAILED || v == VERDICT_GRAY ? svc->config.timing.local_grace_ms : 0;
 
-    return svc->config.timing.hold_down_ms + grace;
+    return (int64_t)svc->config.timing.hold_down_ms + grace;
 }
 
-static bool stands(const struct state *s, const struct service *svc, int64_t now_ms)
+static bool stands(const struct service *svc, int64_t now_ms)
 {
-    (void)s;
-    return svc->primary < SITES_MAX && now_ms - svc->views[svc->primary].verdict_ms >= (int64_t)patience_ms(svc);
+    return svc->primary < SITES_MAX && now_ms - svc->views[svc->primary].verdict_ms >= patience_ms(svc);
 }
 
 /* The target's own executor says whether it was ready, and what it says is kept when it falls silent. */
 static const struct opinion *target_opinion(const struct state *s, const struct service *svc, site_id target)
 {
-    int slot = state_member_slot(s, state_site_node(s, target));
+    node_id executor = target < SITES_MAX ? svc->views[target].executor : 0;
+    int slot = state_member_slot(s, executor != 0 ? executor : state_site_node(s, target));
 
-    return slot >= 0 ? &svc->views[target].opinions[slot] : (const struct opinion *)0;
+    return slot >= 0 && target < SITES_MAX ? &svc->views[target].opinions[slot] : (const struct opinion *)0;
 }
 
 static bool is_old_primary(const struct state *s, const struct service *svc, site_id target)
@@ -121,14 +140,15 @@ static bool gate_says_no(const struct state *s, service_id service, site_id targ
         at_target = target_opinion(s, svc, target);
         return at_target == (const struct opinion *)0 || !at_target->ready;
     case GATE_LOCKOUT:
-        return automatic && svc->last_failover_ms != 0 &&
-               now_ms - svc->last_failover_ms < (int64_t)svc->config.timing.lockout_ms;
+        return automatic && ((svc->last_failover_ms != 0 &&
+                              now_ms - svc->last_failover_ms < (int64_t)svc->config.timing.lockout_ms) ||
+                             aborted_just_now(svc, now_ms));
     case GATE_HOLD_DOWN:
-        return automatic && !stands(s, svc, now_ms);
+        return automatic && !stands(svc, now_ms);
     case GATE_EVIDENCE:
         return automatic && !two_kinds(s, svc);
     case GATE_PARALLEL:
-        return automatic && moving(s, service) >= PARALLEL_MAX;
+        return automatic && moving(s, service, now_ms) >= PARALLEL_MAX;
     case GATE_COUNT:
         break;
     }
@@ -202,11 +222,16 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  at_target && at_target->streaming ? "streaming" : "not streaming", svc->config.max_lag_ms);
         return;
     case GATE_LOCKOUT:
+        if (aborted_just_now(svc, now_ms)) {
+            text_set(out, capacity_bytes, "a failover was aborted %" PRId64 " s ago; the next may begin after %d s",
+                     (now_ms - svc->operation.ended_ms) / 1000, ABORT_PAUSE_MS / 1000);
+            return;
+        }
         text_set(out, capacity_bytes, "an automatic failover began %" PRId64 " s ago; lockout is %" PRIu32 " s",
                  (now_ms - svc->last_failover_ms) / 1000, svc->config.timing.lockout_ms / 1000);
         return;
     case GATE_HOLD_DOWN:
-        text_set(out, capacity_bytes, "the verdict has stood %" PRId64 " ms of %" PRIu32 " ms (hold_down%s)",
+        text_set(out, capacity_bytes, "the verdict has stood %" PRId64 " ms of %" PRId64 " ms (hold_down%s)",
                  svc->primary < SITES_MAX ? now_ms - svc->views[svc->primary].verdict_ms : 0, patience_ms(svc),
                  patience_ms(svc) > svc->config.timing.hold_down_ms ? " + local_grace" : "");
         return;
@@ -215,8 +240,8 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  "only one kind of evidence can be had: configure `health`, or a coordinator at the site");
         return;
     case GATE_PARALLEL:
-        text_set(out, capacity_bytes, "%u other service is being moved; at most %u at a time", moving(s, service),
-                 PARALLEL_MAX);
+        text_set(out, capacity_bytes, "%u other service is being moved; at most %u at a time",
+                 moving(s, service, now_ms), PARALLEL_MAX);
         return;
     case GATE_COUNT:
         break;

@@ -17,7 +17,7 @@
     X(GATE_MODE, "mode", true)           /* shadow decides and does nothing */                                         \
     X(GATE_VM_PAUSE, "vm_pause", true)   /* asynchronous on virtual machines without accept_vm_pause */                \
     X(GATE_READY, "ready", true)         /* the target was not a standby within the lag that the policy allows */      \
-    X(GATE_LOCKOUT, "lockout", true)     /* too soon after an earlier automatic failover */                            \
+    X(GATE_LOCKOUT, "lockout", true)     /* too soon after an earlier automatic failover, or one that was aborted */   \
     X(GATE_HOLD_DOWN, "hold_down", true) /* the verdict has not stood long enough */                                   \
     X(GATE_EVIDENCE, "evidence", true)   /* no second kind of evidence is configured */                                \
     X(GATE_PARALLEL, "parallel", true)   /* another service is being moved: one at a time, critical tier first */

@@ -23,6 +23,7 @@ void leader_init(struct leader *l, node_id self, uint32_t beat_ms, uint32_t tick
     l->self = self;
     l->beat_ms = beat_ms;
     l->tick_ms = tick_ms;
+    l->stamped_us = LEADER_NOT_YET;
 }
 
 void leader_begin(struct leader *l, uint64_t term, bool cold, int64_t now_us)
@@ -73,10 +74,13 @@ static void start_counts(struct leader *l, const struct state *s)
 {
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
         const struct operation *op = &s->services[i].operation;
+        char why[DETAIL_MAX_BYTES];
 
         if (l->counts[i].since_us == LEADER_NOT_YET || l->counts[i].epoch != s->services[i].lease.epoch)
             l->counts[i] =
                 (struct leader_count){ s->services[i].lease.epoch, s->services[i].lease.renewed_index, l->counted_us };
+        if (op->state != OPERATION_RUNNING || plan_candidate(s, op, why, sizeof why) != SITE_NONE)
+            l->candidate_us[i] = l->counted_us;
         for (unsigned r = 0; s->services[i].present && r < op->run_count; r++)
             if (l->runs[i][r].operation != op->id || l->runs[i][r].attempt != op->runs[r].attempt)
                 l->runs[i][r] = (struct leader_run){ op->id, op->runs[r].attempt, l->counted_us };
@@ -144,7 +148,7 @@ static bool next_expiry(const struct leader *l, const struct state *s, service_i
     const struct lease *lease = &s->services[service].lease;
     const struct leader_count *count = &l->counts[service];
 
-    if (lease->state != LEASE_LIVE && lease->state != LEASE_REVOKED)
+    if (!lease_runs(lease))
         return false;
     if (count->epoch != lease->epoch || count->renewed_index != lease->renewed_index ||
         count->since_us == LEADER_NOT_YET)
@@ -168,7 +172,7 @@ static bool next_executor(const struct state *s, service_id service, struct comm
         if (other == 0 || other == svc->views[site].executor || node_heard(s, svc->views[site].executor) ||
             !node_heard(s, other))
             continue;
-        if (lease_live(&svc->lease) && svc->lease.site == site)
+        if (lease_runs(&svc->lease) && svc->lease.site == site)
             continue;
         for (unsigned r = 0; operation_active(&svc->operation) && r < svc->operation.run_count; r++)
             open = open || (svc->operation.runs[r].state == RUN_ASSIGNED && svc->operation.runs[r].site == site);
@@ -220,6 +224,30 @@ static bool next_step(const struct leader *l, const struct state *s, service_id 
     return false;
 }
 
+/* The old site's server answers its own node, but may not write, since its right was revoked; and nobody can take over from it. The
+ * operation that keeps both from serving ends. */
+static bool next_give_up(const struct leader *l, const struct state *s, service_id service, struct command *out)
+{
+    const struct service *svc = &s->services[service];
+    const struct operation *op = &svc->operation;
+    int slot = state_member_slot(s, svc->lease.holder);
+    const struct opinion *own;
+    char why[DETAIL_MAX_BYTES];
+
+    if (op->kind != OPERATION_FAILOVER || l->counted_us - l->candidate_us[service] < GIVE_UP_US || slot < 0 ||
+        !s->members[slot].heard)
+        return false;
+    own = &svc->views[op->from].opinions[slot];
+    if (own->role != ROLE_PRIMARY || (own->word != OPINION_UP && own->word != OPINION_GRAY) ||
+        plan_candidate(s, op, why, sizeof why) != SITE_NONE)
+        return false;
+    command_clear(out, COMMAND_OPERATION_ABORT);
+    out->operation_abort.operation = op->id;
+    text_set(out->operation_abort.reason, DETAIL_MAX_BYTES, "no candidate for %d s (%.70s), and %s answers",
+             (int)(GIVE_UP_US / 1000000), why, state_site_name(s, op->from));
+    return true;
+}
+
 static bool next_promote(const struct state *s, service_id service, struct command *out)
 {
     const struct service *svc = &s->services[service];
@@ -235,11 +263,6 @@ static bool next_promote(const struct state *s, service_id service, struct comma
     command_clear(out, COMMAND_PROMOTE);
     out->promote = (struct command_promote){ svc->operation.id, svc->lease.epoch, site };
     return true;
-}
-
-static bool verdict_accuses(enum verdict v)
-{
-    return v == VERDICT_DOWN || v == VERDICT_FAILED || v == VERDICT_GRAY;
 }
 
 /* After a time without quorum, a site that this leader never heard may only be slow to come back. */
@@ -328,7 +351,8 @@ static bool next_for_service(const struct leader *l, const struct state *s, serv
         return true;
     switch (svc->operation.state) {
     case OPERATION_RUNNING:
-        return next_promote(s, service, out) || next_step(l, s, service, now_ms, out);
+        return next_promote(s, service, out) || next_give_up(l, s, service, out) ||
+               next_step(l, s, service, now_ms, out);
     case OPERATION_PROMOTED:
     case OPERATION_UNDOING:
         return next_step(l, s, service, now_ms, out);
@@ -349,10 +373,30 @@ static bool next_for_service(const struct leader *l, const struct state *s, serv
     return next_decision(l, s, service, now_ms, out);
 }
 
-static bool hand_out(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned slot)
+int64_t leader_stamp_ms(struct leader *l, const struct state *s, int64_t wall_ms, int64_t now_us)
+{
+    int64_t passed_us = now_us - l->stamped_us;
+    int64_t wall_us = (wall_ms < 0 ? 0 : wall_ms > AT_MS_MAX ? AT_MS_MAX : wall_ms) * 1000;
+    int64_t behind_us;
+
+    if (l->stamped_us == LEADER_NOT_YET) {
+        l->stamp_us = wall_us;
+    } else if (passed_us > 0) {
+        behind_us = wall_us - l->stamp_us;
+        l->stamp_us += behind_us < passed_us / 2   ? passed_us / 2
+                       : behind_us > 2 * passed_us ? 2 * passed_us
+                                                   : behind_us;
+    }
+    if (l->stamp_us / 1000 < s->now_ms)
+        l->stamp_us = s->now_ms * 1000;
+    l->stamped_us = now_us;
+    return l->stamp_us / 1000;
+}
+
+static bool hand_out(struct leader *l, const struct state *s, int64_t stamp_ms, struct command *out, unsigned slot)
 {
     l->busy[slot] = true;
-    out->at_ms = wall_ms;
+    out->at_ms = stamp_ms;
     text_set(out->who, sizeof out->who, "leader %s", state_node_name(s, l->self));
     return true;
 }
@@ -374,9 +418,9 @@ static unsigned by_tier(const struct state *s, service_id *order)
     return count;
 }
 
-bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot)
+bool leader_next(struct leader *l, const struct state *s, int64_t stamp_ms, struct command *out, unsigned *slot)
 {
-    int64_t now_ms = wall_ms > s->now_ms ? wall_ms : s->now_ms; /* as the entry will see it */
+    int64_t now_ms = stamp_ms > s->now_ms ? stamp_ms : s->now_ms; /* as the entry will see it */
     service_id order[SERVICES_MAX];
     unsigned count;
 
@@ -384,14 +428,14 @@ bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struc
         return false;
     if (!l->busy[LEADER_SLOT_CLUSTER] && next_for_cluster(l, s, out)) {
         *slot = LEADER_SLOT_CLUSTER;
-        return hand_out(l, s, wall_ms, out, *slot);
+        return hand_out(l, s, stamp_ms, out, *slot);
     }
     count = by_tier(s, order);
     for (unsigned i = 0; i < count; i++) {
         if (l->busy[order[i]] || !next_for_service(l, s, order[i], now_ms, out))
             continue;
         *slot = order[i];
-        return hand_out(l, s, wall_ms, out, *slot);
+        return hand_out(l, s, stamp_ms, out, *slot);
     }
     return false;
 }

@@ -14,6 +14,7 @@
 #define LEADER_NOT_YET INT64_C(-1)
 
 #define BOOT_GRACE_US (300 * INT64_C(1000000))
+#define GIVE_UP_US (30 * INT64_C(1000000))
 
 struct leader_count { /* of one lease, from this leader's own apply of its last renewal */
     epoch_t epoch;
@@ -43,6 +44,9 @@ struct leader {
     int64_t heard_us[NODES_MAX]; /* counted time, by member slot; LEADER_NOT_YET: not in this term */
     struct leader_count counts[SERVICES_MAX];
     struct leader_run runs[SERVICES_MAX][RUNS_MAX];
+    int64_t candidate_us[SERVICES_MAX]; /* counted time, when the running operation last had a candidate, or began */
+    int64_t stamp_us;                   /* the last display time, in microseconds */
+    int64_t stamped_us;                 /* caller's time then; LEADER_NOT_YET */
     bool busy[LEADER_SLOTS];
 };
 
@@ -54,8 +58,12 @@ void leader_end(struct leader *l);
 void leader_applied(struct leader *l, const struct state *s);
 void leader_heard(struct leader *l, const struct state *s, node_id node);
 void leader_tick(struct leader *l, const struct state *s, int64_t now_us);
-/* True when `out` (cleared and filled, at_ms set to wall_ms) should be proposed now; `slot` stays busy until leader_proposed_done(). */
-bool leader_next(struct leader *l, const struct state *s, int64_t wall_ms, struct command *out, unsigned *slot);
+/* The display time of an entry that this leader admits or proposes now: give the wall clock's, and the caller's time. It follows the wall
+ * clock, but within a term it moves at half to double the speed of the caller's clock: a wall clock that jumps ahead and back again must
+ * neither end every patience at once nor make it last for ever. */
+int64_t leader_stamp_ms(struct leader *l, const struct state *s, int64_t wall_ms, int64_t now_us);
+/* True when `out` (cleared and filled, at_ms set to `stamp_ms`) should be proposed now; `slot` stays busy until leader_proposed_done(). */
+bool leader_next(struct leader *l, const struct state *s, int64_t stamp_ms, struct command *out, unsigned *slot);
 void leader_proposed_done(struct leader *l, unsigned slot);
 /* The node that should lead instead, since the leader sits at a primary's site, or a witness could lead, or it stalls; 0: stay. */
 node_id leader_transfer_to(const struct leader *l, const struct state *s);

@@ -59,6 +59,11 @@ static inline bool lease_live(const struct lease *l)
 {
     return l->state == LEASE_LIVE;
 }
+/* Its holder may still act on it: live, or revoked and not run out yet. */
+static inline bool lease_runs(const struct lease *l)
+{
+    return l->state == LEASE_LIVE || l->state == LEASE_REVOKED;
+}
 /* It was granted once and can no longer be extended. */
 static inline bool lease_ended(const struct lease *l)
 {

@@ -148,26 +148,43 @@ bool plan_run_due(const struct operation *op, const struct step_run *run, int64_
 
 node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run)
 {
-    node_id executor = s->services[op->service].views[run->site].executor;
+    const struct service *svc = &s->services[op->service];
+    node_id executor = svc->views[run->site].executor;
 
+    if (run->step == STEP_FENCE && svc->lease.site == run->site && svc->lease.holder != 0)
+        return svc->lease.holder;
     return executor != 0 ? executor : state_site_node(s, run->site);
 }
 
-static bool node_heard(const struct state *s, node_id node)
+static bool was_ready(const struct state *s, const struct service *svc, site_id site)
 {
-    int slot = state_member_slot(s, node);
+    int slot = state_member_slot(s, svc->views[site].executor);
 
-    return slot >= 0 && s->members[slot].heard;
+    return slot >= 0 && svc->views[site].opinions[slot].ready;
 }
 
-/* Its node is heard, and does not itself say that the server there is dead. */
-static bool can_be_reached(const struct state *s, const struct operation *op, const struct step_run *run)
-{
-    node_id node = plan_run_node(s, op, run);
-    int slot = state_member_slot(s, node);
+/* What became of a standby's chance to be the candidate. */
+enum chance { CHANCE_OPEN, CHANCE_GONE, CHANCE_TAKEN };
 
-    return slot >= 0 && node_heard(s, node) &&
-           s->services[op->service].views[run->site].opinions[slot].word != OPINION_FAILED;
+/* `why` says what is in its way. */
+static enum chance chance_of(const struct state *s, const struct operation *op, const struct step_run *run, char *why,
+                             size_t capacity_bytes)
+{
+    int slot = state_member_slot(s, plan_run_node(s, op, run));
+    bool heard = slot >= 0 && s->members[slot].heard; /* also after it was severed: its site may be gone by now */
+    bool dead = heard && s->services[op->service].views[run->site].opinions[slot].word == OPINION_FAILED;
+    bool tried = run->state == RUN_PENDING && run->attempt >= SEVER_TRIES;
+
+    if (heard && !dead && run->state == RUN_DONE && run->position.known)
+        return CHANCE_TAKEN;
+    if (!heard)
+        text_set(why, capacity_bytes, "%s: its coordinator is not in contact", state_site_name(s, run->site));
+    else
+        text_set(why, capacity_bytes, "%s: %s%s%s", state_site_name(s, run->site), steps[STEP_SEVER].what,
+                 run->detail[0] ? "; last: " : "", run->detail);
+    if (op->kind == OPERATION_PROMOTE && run->site == op->to)
+        return CHANCE_OPEN;
+    return heard && !dead && !tried ? CHANCE_OPEN : CHANCE_GONE;
 }
 
 static bool ahead(const struct position *a, const struct position *b)
@@ -179,25 +196,35 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
 {
     const struct service *svc = &s->services[op->service];
     const struct step_run *best = (const struct step_run *)0;
+    const struct step_run *target = operation_run(op, STEP_SEVER, op->to);
+    bool lost;
 
+    why[0] = '\0';
     for (unsigned i = 0; i < op->run_count; i++) {
         const struct step_run *run = &op->runs[i];
+        enum chance chance;
 
         if (run->step != STEP_SEVER)
             continue;
-        if (run->state != RUN_DONE || !run->position.known) {
-            if (run->site != op->to && !can_be_reached(s, op, run))
-                continue; /* no candidate; what it may hold more is the policy's lag */
-            text_set(why, capacity_bytes, "%s: %s%s%s", state_site_name(s, run->site), steps[STEP_SEVER].what,
-                     run->detail[0] ? "; last: " : "", run->detail);
+        chance = chance_of(s, op, run, why, capacity_bytes);
+        if (chance == CHANCE_OPEN)
             return SITE_NONE;
-        }
+        if (chance == CHANCE_GONE)
+            continue;
         if (best == (const struct step_run *)0 || ahead(&run->position, &best->position) ||
             (run->site == op->to && !ahead(&best->position, &run->position)))
             best = run;
     }
     if (best == (const struct step_run *)0) {
-        text_set(why, capacity_bytes, "no standby of the service could be severed");
+        if (why[0] == '\0')
+            text_set(why, capacity_bytes, "the service has no standby");
+        return SITE_NONE;
+    }
+    lost = best->site != op->to && (target == (const struct step_run *)0 || !target->position.known ||
+                                    ahead(&target->position, &best->position));
+    if (lost && op->kind == OPERATION_FAILOVER && !was_ready(s, svc, best->site)) {
+        text_set(why, capacity_bytes, "%s is lost, and %s was not ready", state_site_name(s, op->to),
+                 state_site_name(s, best->site));
         return SITE_NONE;
     }
     if (op->kind == OPERATION_PROMOTE && best->site != op->to) {

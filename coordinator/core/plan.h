@@ -40,11 +40,16 @@ void plan_promoted(const struct state *s, struct operation *op);
 
 /* The run may be assigned now: its needs have ended and its pause is over. */
 bool plan_run_due(const struct operation *op, const struct step_run *run, int64_t now_ms);
-/* The node that must run it: the executor of its site; 0 when there is none. */
+/* The node that must run it: the executor of its site, or for a fence the lease's holder, which alone opened the servers that must be proven
+ * stopped or closed; 0 when there is none. */
 node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run);
 
-/* The site to promote: every candidate that can be reached is severed, and of those the one with the greatest position (timeline first) within
- * the policy's lag is it; a promotion by hand keeps its target and waits when another is ahead. SITE_NONE: not yet, `why` says what for. */
+/* The site to promote: every candidate in contact is severed, and of those the one with the greatest position (timeline first) within the
+ * policy's lag is it. One that is silent, whose own node says that it is dead, or that
+ * could not be severed in SEVER_TRIES attempts, is none; what it may hold more is the
+ * policy's lag. A promotion by hand keeps its target and waits for it, also when another is ahead; a failover whose target is lost may take
+ * another that was ready. SITE_NONE: not yet, `why` says what for. */
+#define SEVER_TRIES 3
 site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
 
 void plan_wait(const struct state *s, const struct operation *op, struct plan_wait *out);

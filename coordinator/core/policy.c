@@ -88,6 +88,9 @@ enum status timing_check(const struct timing *t, const struct raft_timing *raft,
         return error_set(err, STATUS_INVALID,
                          "renew, probe_interval, probe_timeout and rise must be above zero, fall at least 2: "
                          "an opinion is never formed from one look");
+    if (t->probe_rise > PROBE_LOOKS_MAX || t->probe_fall > PROBE_LOOKS_MAX)
+        return error_set(err, STATUS_INVALID, "rise and fall must be at most %u, they are %" PRIu32 " and %" PRIu32,
+                         PROBE_LOOKS_MAX, t->probe_rise, t->probe_fall);
     if (t->ttl_ms > TTL_MS_MAX)
         return error_set(err, STATUS_INVALID, "ttl is %" PRIu32 " ms; at most %u ms", t->ttl_ms, TTL_MS_MAX);
     if (t->margin_ms >= t->ttl_ms)

@@ -14,6 +14,7 @@
 #define DRIFT_PPM_DEFAULT 1000u /* bound on the rate of any two clocks against each other (docs/safety.md, Clock) */
 #define TTL_MS_MAX 600000u
 #define MARGIN_MS_MIN 100u
+#define PROBE_LOOKS_MAX 100u /* of rise and fall: an opinion that needs more is never formed */
 #define HOST_MAX_BYTES 128
 #define URL_MAX_BYTES 200
 #define DNS_NAME_MAX_BYTES 256

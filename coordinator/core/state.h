@@ -40,7 +40,7 @@ struct site_view {
     struct opinion opinions[NODES_MAX]; /* by member slot */
     enum verdict verdict;
     uint8_t evidence;   /* kinds behind it, bit per evidence_kind */
-    int64_t verdict_ms; /* since when */
+    int64_t verdict_ms; /* since when; for down, failed and gray: since when it is one of them */
 };
 
 struct service {

@@ -59,6 +59,11 @@ static bool majority_outside(const struct tally *t)
     return t->outside > 0 && 2 * t->outside_failing > t->outside;
 }
 
+bool verdict_accuses(enum verdict verdict)
+{
+    return verdict == VERDICT_DOWN || verdict == VERDICT_FAILED || verdict == VERDICT_GRAY;
+}
+
 void verdict_votes(const struct state *s, service_id service, site_id site, unsigned *needed, unsigned *failing)
 {
     struct tally t = count(s, &s->services[service].views[site], site);
