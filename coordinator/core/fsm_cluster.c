@@ -15,6 +15,10 @@ void fsm_cluster_init(struct state *s, const struct command *c, struct outcome *
         fsm_refuse(o, "the cluster is initialised");
         return;
     }
+    if (in->cluster_id == 0) {
+        fsm_refuse(o, "a cluster's id is not 0");
+        return;
+    }
     s->cluster_id = in->cluster_id;
     s->election_ms = in->election_ms;
     for (unsigned i = 0; i < NODES_MAX; i++) {
@@ -33,8 +37,9 @@ static const char *change_refused(const struct service *svc, const struct servic
     if (operation_active(&svc->operation))
         return "an operation of it is active: finish or abort it first";
     if (next == (const struct service_config *)0)
-        return lease_live(&svc->lease) ? "its lease is live: disarm it and stop its primary's coordinator first"
-                                       : (const char *)0;
+        return lease_runs(&svc->lease)
+                   ? "its lease has not run out: disarm it, stop its primary's coordinator, and wait for a ttl"
+                   : (const char *)0;
     if (svc->primary != SITE_NONE && service_config_site(next, svc->primary) == (const struct site_config *)0)
         return "its primary's site is missing under sites";
     return (const char *)0;
@@ -65,11 +70,16 @@ static bool config_sound(const struct state *s, const struct command_config_appl
             fsm_refuse(o, "service number %u has no name, no sites, or the name of another", i + 1);
             return false;
         }
-        for (unsigned j = 0; j < config->site_count; j++)
-            if (config->sites[j].site >= SITES_MAX || s->sites[config->sites[j].site].name[0] == '\0') {
-                fsm_refuse(o, "service %s: its site number %u is not one of the cluster's", config->name, j + 1);
+        for (unsigned j = 0; j < config->site_count; j++) {
+            site_id site = config->sites[j].site;
+
+            if (site >= SITES_MAX || s->sites[site].name[0] == '\0' ||
+                service_config_site(config, site) != &config->sites[j]) {
+                fsm_refuse(o, "service %s: its site number %u is not one of the cluster's, or stands there twice",
+                           config->name, j + 1);
                 return false;
             }
+        }
         if (service_config_site(config, config->primary) == (const struct site_config *)0) {
             fsm_refuse(o, "service %s: primary is not one of its sites", config->name);
             return false;
@@ -80,8 +90,6 @@ static bool config_sound(const struct state *s, const struct command_config_appl
 
 static bool config_allowed(const struct state *s, const struct command_config_apply *in, struct outcome *o)
 {
-    unsigned known = 0, kept = 0;
-
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
         const struct service *svc = &s->services[i];
         const struct service_config *next;
@@ -89,17 +97,14 @@ static bool config_allowed(const struct state *s, const struct command_config_ap
 
         if (!svc->present)
             continue;
-        known++;
         next = config_by_name(in, svc->config.name);
-        kept += next != (const struct service_config *)0;
         why = change_refused(svc, next);
         if (why != (const char *)0) {
             fsm_refuse(o, "service %s: %s", svc->config.name, why);
             return false;
         }
     }
-    ASSERT(known <= SERVICES_MAX);
-    return in->service_count - kept <= SERVICES_MAX - kept;
+    return true;
 }
 
 /* The entry from which on the deadline is, or is not, enforced. What was reported under the old setting no longer proves anything; the
@@ -109,6 +114,14 @@ static void enforcement_switched(struct state *s, struct service *svc)
     svc->enforced_index = s->applied_index;
     svc->lease.enforcement.enforcing = false;
     certificate_void_all(&svc->proof);
+}
+
+/* What was thought of a site that is no longer one of the service's must not count when it is one again. */
+static void forget_removed_sites(struct service *svc)
+{
+    for (unsigned i = 0; i < SITES_MAX; i++)
+        if (service_config_site(&svc->config, (site_id)i) == (const struct site_config *)0)
+            svc->views[i] = (struct site_view){ 0 };
 }
 
 static void add_service(struct state *s, const struct service_config *config)
@@ -155,6 +168,7 @@ void fsm_config_apply(struct state *s, const struct command *c, struct outcome *
         svc->config = *next;
         if (enforced != service_enforced(svc))
             enforcement_switched(s, svc);
+        forget_removed_sites(svc);
         for (unsigned j = 0; j < next->site_count; j++)
             if (svc->views[next->sites[j].site].executor == 0)
                 svc->views[next->sites[j].site].executor = state_site_node(s, next->sites[j].site);
@@ -181,8 +195,12 @@ void fsm_service_set(struct state *s, const struct command *c, struct outcome *o
     paused = in->change == SERVICE_PAUSE || (svc->paused && in->change != SERVICE_RESUME);
     if (armed == svc->armed && paused == svc->paused)
         return; /* it is so already, and that is success */
-    if (svc->operation.state == OPERATION_RUNNING || svc->operation.state == OPERATION_UNDOING) {
+    if (svc->operation.state == OPERATION_RUNNING) {
         fsm_refuse(o, "operation %" PRIu64 " is active: coordctl abort it first", svc->operation.id);
+        return;
+    }
+    if (svc->operation.state == OPERATION_UNDOING) {
+        fsm_refuse(o, "operation %" PRIu64 " is being undone: wait, or coordctl skip its reconnect", svc->operation.id);
         return;
     }
     enforced = service_enforced(svc);
@@ -264,8 +282,8 @@ void fsm_executor_set(struct state *s, const struct command *c, struct outcome *
         fsm_refuse(o, "node %" PRIu64 " is no member at site %u", in->node, in->site);
         return;
     }
-    if (lease_live(&svc->lease) && svc->lease.site == in->site) {
-        fsm_refuse(o, "the lease is live: its holder keeps it");
+    if (lease_runs(&svc->lease) && svc->lease.site == in->site) {
+        fsm_refuse(o, "the lease has not run out: its holder stays the executor");
         return;
     }
     for (unsigned i = 0; operation_active(&svc->operation) && i < svc->operation.run_count; i++)

@@ -8,6 +8,8 @@ void fsm_refuse(struct outcome *o, const char *format, ...) __attribute__((forma
 
 /* The service, or NULL with the refusal filled in. */
 struct service *fsm_service(struct state *s, service_id service, struct outcome *o);
+/* The operation has just ended: it is kept among the incidents. */
+void fsm_archive(struct state *s, struct service *svc);
 /* The service whose active operation has this id, or NULL with the refusal filled in. */
 struct service *fsm_operation(struct state *s, operation_id id, struct outcome *o);
 

@@ -54,6 +54,15 @@ static const char *grant_refused(const struct state *s, const struct service *sv
     return (const char *)0;
 }
 
+/* The site whose lease has ended says itself that its server enforces nothing (break-glass): then that end proves nothing any more. */
+static bool confesses(const struct service *svc, const struct command_grant *in)
+{
+    return lease_ended(&svc->lease) && in->last_epoch == svc->lease.epoch && in->site == svc->lease.site &&
+           in->node == svc->views[in->site].executor && service_enforced(svc) &&
+           in->enforcement.since_index == svc->enforced_index && !in->enforcement.enforcing &&
+           svc->lease.enforcement.enforcing;
+}
+
 void fsm_grant(struct state *s, const struct command *c, struct outcome *o)
 {
     const struct command_grant *in = &c->grant;
@@ -62,6 +71,16 @@ void fsm_grant(struct state *s, const struct command *c, struct outcome *o)
 
     if (svc == (struct service *)0)
         return;
+    if (confesses(svc, in)) { /* accepted, since it changes something; but nothing is granted */
+        svc->lease.enforcement.enforcing = false;
+        svc->proof.kinds[CERT_EXPIRED] = (struct certificate){ 0 };
+        o->value = svc->lease.epoch;
+        event_add(s, EVENT_ALARM, in->service, in->site, 0,
+                  "%s: %s reports that its lease_guard enforces nothing: the end of its lease proves nothing, and it "
+                  "is not granted a new one",
+                  svc->config.name, state_site_name(s, in->site));
+        return;
+    }
     why = grant_refused(s, svc, in);
     if (why == (const char *)0)
         why = lease_grant(&svc->lease, in->site, in->node, s->epoch_counter + 1, s->applied_index,
@@ -79,9 +98,9 @@ void fsm_grant(struct state *s, const struct command *c, struct outcome *o)
               service_enforced(svc) ? "" : " (not enforcing)");
     if (svc->operation.state == OPERATION_PROPOSED) {
         (void)operation_move(&svc->operation, OPERATION_EV_ABORT); /* PROPOSED lets go without a trace in the world */
-        svc->operation.ended_ms = s->now_ms;
         event_add(s, EVENT_OPERATION, in->service, in->site, svc->operation.id,
                   "operation %" PRIu64 " withdrawn: %s is back", svc->operation.id, state_site_name(s, in->site));
+        fsm_archive(s, svc);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "core/gates.h"
 #include "core/plan.h"
+#include "core/verdict.h"
 
 #define RETRY_SAME_PAUSE 10u /* attempts with the plan's own pause; then it grows */
 #define RETRY_MS_MAX 15000
@@ -24,7 +25,7 @@ struct service *fsm_operation(struct state *s, operation_id id, struct outcome *
     return (struct service *)0;
 }
 
-static void archive(struct state *s, struct service *svc)
+void fsm_archive(struct state *s, struct service *svc)
 {
     struct operation *op = &svc->operation;
 
@@ -44,9 +45,9 @@ static void settle(struct state *s, struct service *svc)
         if (!run_ended(&op->runs[i]))
             return;
     if (op->state == OPERATION_UNDOING && operation_move(op, OPERATION_EV_UNDONE) == (const char *)0)
-        archive(s, svc);
+        fsm_archive(s, svc);
     else if (op->state == OPERATION_PROMOTED && operation_move(op, OPERATION_EV_FINISHED) == (const char *)0)
-        archive(s, svc);
+        fsm_archive(s, svc);
 }
 
 /* From here on the old epoch ends: nothing extends its lease, and the steps that prove its end begin. */
@@ -64,10 +65,9 @@ static void run_begins(struct state *s, struct service *svc)
         op->certified_ms = s->now_ms;
 }
 
-static void refuse_gates(const struct state *s, const struct command_operation_start *in, uint32_t no,
-                         struct outcome *o)
+static void refuse_gates(const struct state *s, service_id service, site_id to, uint32_t no, struct outcome *o)
 {
-    const struct service *svc = &s->services[in->service];
+    const struct service *svc = &s->services[service];
     char force[80] = "";
     char why[GATE_TEXT_MAX_BYTES] = "";
     bool overridable = true;
@@ -76,7 +76,7 @@ static void refuse_gates(const struct state *s, const struct command_operation_s
         if (((no >> g) & 1u) == 0)
             continue;
         if (why[0] == '\0')
-            gate_reason(s, in->service, in->to, (enum gate)g, s->now_ms, why, sizeof why);
+            gate_reason(s, service, to, (enum gate)g, s->now_ms, why, sizeof why);
         text_add(force, sizeof force, "%s%s", force[0] ? "," : "", gate_word((enum gate)g));
         overridable = overridable && gate_overridable((enum gate)g);
     }
@@ -86,14 +86,11 @@ static void refuse_gates(const struct state *s, const struct command_operation_s
 
 static const char *start_refused(const struct service *svc, const struct command_operation_start *in)
 {
-    enum verdict v;
-
     if (svc->primary == SITE_NONE || in->from != svc->primary)
         return svc->primary == SITE_NONE ? "the service has no primary yet" : "the primary is another site now";
     if (in->epoch != svc->lease.epoch)
         return "the log has moved on: the epoch is over";
-    v = svc->views[in->from].verdict;
-    if (in->kind == OPERATION_FAILOVER && v != VERDICT_DOWN && v != VERDICT_FAILED && v != VERDICT_GRAY)
+    if (in->kind == OPERATION_FAILOVER && !verdict_accuses(svc->views[in->from].verdict))
         return "the primary is not down, failed or gray";
     return (const char *)0;
 }
@@ -124,7 +121,7 @@ void fsm_operation_start(struct state *s, const struct command *c, struct outcom
         return;
     no = gates_check(s, in->service, in->to, in->kind, overrides, s->now_ms);
     if (no != 0) {
-        refuse_gates(s, in, no, o);
+        refuse_gates(s, in->service, in->to, no, o);
         return;
     }
     why = start_refused(svc, in);
@@ -164,11 +161,19 @@ void fsm_operation_start(struct state *s, const struct command *c, struct outcom
 void fsm_operation_approve(struct state *s, const struct command *c, struct outcome *o)
 {
     struct service *svc = fsm_operation(s, c->operation_approve.operation, o);
+    uint32_t no;
 
     if (svc == (struct service *)0)
         return;
     if (svc->operation.state != OPERATION_PROPOSED || svc->lease.epoch != svc->operation.old_epoch) {
         fsm_refuse(o, "operation %" PRIu64 " does not wait for approval", svc->operation.id);
+        return;
+    }
+    /* The world has gone on since it was proposed: what would stop a promotion by hand now stops this one. */
+    no = gates_check(s, svc->operation.service, svc->operation.to, OPERATION_PROMOTE, 0, s->now_ms) &
+         ~(1u << GATE_OPERATION);
+    if (no != 0) {
+        refuse_gates(s, svc->operation.service, svc->operation.to, no, o);
         return;
     }
     (void)operation_move(&svc->operation, OPERATION_EV_START);
@@ -194,7 +199,7 @@ void fsm_operation_abort(struct state *s, const struct command *c, struct outcom
               "%s: operation %" PRIu64 " aborted by %s: %.70s", svc->config.name, svc->operation.id, c->who,
               c->operation_abort.reason);
     if (svc->operation.state == OPERATION_ABORTED) {
-        archive(s, svc);
+        fsm_archive(s, svc);
         return;
     }
     certificate_void_all(&svc->proof); /* first this entry, then the world is touched */
@@ -258,6 +263,8 @@ static const char *success_refused(const struct service *svc, const struct step_
         return "it brought no position";
     if (run->step == STEP_FENCE && !lease_ended(&svc->lease))
         return "the lease can still be extended";
+    if (run->step == STEP_FENCE && run->node != svc->lease.holder)
+        return "another node than the lease's holder cannot prove the end of what the holder has opened";
     if (run->step == STEP_FENCE && !covers_instances(&svc->lease, result))
         return "it does not speak of every server that was opened in this epoch";
     return (const char *)0;
@@ -289,7 +296,7 @@ void fsm_step_result(struct state *s, const struct command *c, struct outcome *o
     if (run == (struct step_run *)0)
         return;
     if (run->state != RUN_ASSIGNED || in->attempt != run->attempt || in->epoch != run->epoch ||
-        (in->node != run->node && in->node != 0)) {
+        (in->node != run->node && (in->node != 0 || in->result.ok))) {
         fsm_refuse(o, "stale: attempt %" PRIu32 " of step %s in epoch %" PRIu64 " is not open", in->attempt,
                    step_word(run->step), in->epoch);
         return;

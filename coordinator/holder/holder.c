@@ -138,7 +138,7 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
         sample->token = 0;
         return;
     }
-    report = (struct enforcement){ .enforcing = guard->enforcing,
+    report = (struct enforcement){ .enforcing = guard->enforcing && !guard->bypass,
                                    .instance = guard->instance,
                                    .since_index = sample->since_index };
     sample->instance = guard->instance;

@@ -1,7 +1,15 @@
 if(TARGET coord_core)
-  set(core_tests policy opinion lease certificate verdict gates operation plan state leader)
+  set(core_tests policy opinion lease certificate verdict gates operation plan state fsm_cluster fsm_lease fsm_operation)
   foreach(module ${core_tests})
     coord_test(test_core_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_core_${module}.c
                ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_core)
   endforeach()
+  foreach(module leader leader_drive)
+    coord_test(test_core_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_core_${module}.c
+               ${CMAKE_CURRENT_LIST_DIR}/core_leader_fixture.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_core)
+  endforeach()
+endif()
+if(TARGET coord_holder)
+  coord_test(test_holder unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_holder.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c
+             LINKS coord_holder)
 endif()
