@@ -4,8 +4,7 @@
 #include <inttypes.h>
 
 #include "base/check.h"
-#include "base/text.h"
-#include "core/gates.h"
+#include "tests/sim/faults_internal.h"
 #include "tests/sim/simnode.h"
 
 #define REBUILD_EVERY_US (2 * SIM_US_PER_S)
@@ -66,47 +65,6 @@ void site_pause(struct world *w, site_id site, bool pause)
     }
 }
 
-void people_rebuild(struct world *w)
-{
-    struct server *primary = world_server(w, w->primary);
-    const struct service *svc = world_service(w);
-
-    if (primary != NULL && primary->switched_off && !operation_active(&svc->operation) && svc->primary == w->primary &&
-        !primary->host_dead) {
-        primary->switched_off = false; /* nothing came of it: it is the primary still */
-        server_start(primary);
-    }
-    if (primary != NULL && primary->running && primary->break_glass && sim_chance(w->sim, 300000)) {
-        server_kill(primary); /* it was meant for an hour, and is over */
-        server_start(primary);
-    }
-    if (primary == NULL || !primary->running || primary->in_recovery || primary->process.paused ||
-        operation_active(&svc->operation) || svc->primary != w->primary)
-        return;
-    for (unsigned i = 0; i < w->server_count; i++) {
-        struct server *s = &w->servers[i];
-        if (s == primary || s->host_dead || (!s->running && !s->switched_off) || s->process.paused)
-            continue;
-        if (!s->in_recovery || s->switched_off || !wal_follows(&s->wal, &primary->wal)) {
-            sim_note(w->sim, "people rebuild the server of site %u from site %u", i, primary->site);
-            server_rebuild(s, primary);
-        } else if (s->severed) {
-            s->severed = false;
-        }
-    }
-}
-
-/* An operation that was given up after its point of no return leaves a primary site whose server was never promoted: `pg_ctl promote` there. */
-static void people_promote(struct world *w)
-{
-    struct server *s = world_server(w, w->primary);
-
-    if (s != NULL && s->running && s->in_recovery && !operation_active(&world_service(w)->operation)) {
-        sim_note(w->sim, "people promote the server of site %u by hand", s->site);
-        server_promote(s);
-    }
-}
-
 void faults_end(struct world *w)
 {
     sim_note(w->sim, "faults end");
@@ -126,16 +84,6 @@ struct undo {
     struct world *world;
     int kind;
     unsigned a, b;
-};
-
-enum undo_kind {
-    UNDO_NODE_DOWN,
-    UNDO_NODE_PAUSE,
-    UNDO_SERVER_DOWN,
-    UNDO_SERVER_PAUSE,
-    UNDO_SITE_DOWN,
-    UNDO_SITE_PAUSE,
-    UNDO_NET
 };
 
 static void on_undo(void *ctx)
@@ -176,7 +124,7 @@ static void on_undo(void *ctx)
     sim_free(u);
 }
 
-static void later(struct world *w, enum undo_kind kind, unsigned a, int64_t most_ms)
+void faults_later(struct world *w, enum undo_kind kind, unsigned a, int64_t most_ms)
 {
     struct undo *u = sim_alloc(sizeof(*u));
 
@@ -193,10 +141,10 @@ static void fault_node(struct world *w)
         return;
     if (sim_chance(w->sim, 500000)) {
         simnode_crash(n);
-        later(w, UNDO_NODE_DOWN, i, 8000);
+        faults_later(w, UNDO_NODE_DOWN, i, 8000);
     } else {
         simnode_pause(n);
-        later(w, UNDO_NODE_PAUSE, i, 6000);
+        faults_later(w, UNDO_NODE_PAUSE, i, 6000);
     }
 }
 
@@ -209,11 +157,11 @@ static void fault_server(struct world *w)
         return;
     if (sim_chance(w->sim, 500000)) {
         server_kill(s);
-        later(w, UNDO_SERVER_DOWN, i, 10000);
+        faults_later(w, UNDO_SERVER_DOWN, i, 10000);
     } else {
         sim_note(w->sim, "server %u is paused", i);
         sim_process_pause(&s->process);
-        later(w, UNDO_SERVER_PAUSE, i, 8000);
+        faults_later(w, UNDO_SERVER_PAUSE, i, 8000);
     }
 }
 
@@ -227,18 +175,18 @@ static void fault_site(struct world *w)
     switch (sim_random(w->sim, 3)) {
     case 0:
         site_kill(w, site);
-        later(w, UNDO_SITE_DOWN, site, 15000);
+        faults_later(w, UNDO_SITE_DOWN, site, 15000);
         return;
     case 1:
         site_pause(w, site, true);
-        later(w, UNDO_SITE_PAUSE, site, 8000);
+        faults_later(w, UNDO_SITE_PAUSE, site, 8000);
         return;
     default:
         sim_note(w->sim, "site %u is cut off", site);
         for (unsigned i = 0; i < w->options.node_count; i++)
             if (at_site(w->nodes[i], site))
                 net_partition(&w->net, 1u << w->nodes[i]->host, true);
-        later(w, UNDO_NET, 0, 12000);
+        faults_later(w, UNDO_NET, 0, 12000);
     }
 }
 
@@ -283,183 +231,94 @@ static void fault_net(struct world *w, bool sites)
         break;
     }
     }
-    later(w, UNDO_NET, 0, 12000);
+    faults_later(w, UNDO_NET, 0, 12000);
 }
 
-/* --- people --- */
-
-static void operator_promote(struct world *w)
-{
-    const struct service *svc = world_service(w);
-    struct command *c = w->scratch;
-
-    command_clear(c, COMMAND_OPERATION_START);
-    c->operation_start = (struct command_operation_start){ .service = WORLD_SERVICE,
-                                                           .kind = OPERATION_PROMOTE,
-                                                           .from = svc->primary,
-                                                           .to = (site_id)sim_random(w->sim, w->server_count),
-                                                           .epoch = svc->lease.epoch };
-    if (sim_chance(w->sim, 500000))
-        c->operation_start.overrides = 1u << GATE_READY | 1u << GATE_OPERATION;
-    (void)world_operator(w);
-}
-
-static void operator_id(struct world *w, enum command_kind kind)
-{
-    struct command *c = w->scratch;
-
-    command_clear(c, kind);
-    c->operation_abort.operation = world_service(w)->operation.id;
-    text_set(c->operation_abort.reason, DETAIL_MAX_BYTES, "simulated");
-    (void)world_operator(w);
-}
-
-static void operator_set(struct world *w, enum service_change change)
-{
-    command_clear(w->scratch, COMMAND_SERVICE_SET);
-    w->scratch->service_set.service = WORLD_SERVICE;
-    w->scratch->service_set.change = change;
-    (void)world_operator(w);
-}
-
-/* Its coordinator is paused while its server goes on alone; or it is cut off; or it dies, is cut off, and comes back before it is joined again. */
-static void lose_primary_site(struct world *w)
+void faults_primary_site_returns_cut_off(struct world *w)
 {
     site_id site = w->primary < w->server_count ? w->primary : 0;
-    uint64_t how = sim_random(w->sim, 3);
 
-    if (how == 0 && w->nodes[site]->up && !w->nodes[site]->process.paused) {
-        simnode_pause(w->nodes[site]);
-        later(w, UNDO_NODE_PAUSE, site, 10000);
-        return;
-    }
-    if (how == 1) {
-        site_kill(w, site);
-        later(w, UNDO_SITE_DOWN, site, 5000);
-    }
+    site_kill(w, site);
+    faults_later(w, UNDO_SITE_DOWN, site, 5000);
     sim_note(w->sim, "site %u is cut off", site);
     net_partition(&w->net, 1u << w->nodes[site]->host, true);
-    later(w, UNDO_NET, 0, 10000);
+    faults_later(w, UNDO_NET, 0, 10000);
 }
 
-static void operator_changes_ttl(struct world *w)
+/* Its coordinator is paused or dies while its server goes on alone; or it is cut off; or it dies and comes back cut off. */
+void faults_lose_primary_site(struct world *w)
 {
-    static const uint32_t ttls[] = { 2000, 3000, 6000 };
+    site_id site = w->primary < w->server_count ? w->primary : 0;
+    struct simnode *n = w->nodes[site];
 
-    w->options.timing.ttl_ms = ttls[sim_random(w->sim, 3)];
-    sim_note(w->sim, "ttl %u ms", w->options.timing.ttl_ms);
-    (void)world_configure(w);
-    world_run(w, sim_between(w->sim, 1, 1200) * SIM_US_PER_MS);
-    if (sim_chance(w->sim, 600000))
-        lose_primary_site(w);
-}
-
-/* A person restarts the primary with broken glass, since writes matter more to them than the proof; later without it. */
-static void operator_breaks_glass(struct world *w)
-{
-    struct server *s = world_server(w, w->primary);
-
-    if (s == NULL || !s->running || s->process.paused || s->in_recovery)
-        return;
-    server_kill(s);
-    server_start_with_broken_glass(s);
-    world_run(w, sim_between(w->sim, 1, 3000) * SIM_US_PER_MS);
-    if (sim_chance(w->sim, 500000))
-        lose_primary_site(w);
-}
-
-/* Enforcement is switched off and on again, and the primary's site is lost between the two or soon after. */
-static void operator_toggle_and_lose(struct world *w)
-{
-    bool between = sim_chance(w->sim, 500000);
-
-    operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
-    world_run(w, sim_between(w->sim, 1, 1500) * SIM_US_PER_MS);
-    if (between)
-        lose_primary_site(w);
-    operator_set(w, SERVICE_ARM);
-    operator_set(w, SERVICE_RESUME);
-    world_run(w, sim_between(w->sim, 1, 400) * SIM_US_PER_MS);
-    if (!between)
-        lose_primary_site(w);
-}
-
-/* An honest person: the old primary's host is dead, and is rebuilt before it comes back. */
-static void operator_vouch(struct world *w)
-{
-    const struct service *svc = world_service(w);
-    struct server *s = world_server(w, svc->primary);
-
-    if (svc->operation.state != OPERATION_RUNNING || s == NULL)
-        return;
-    if (s->running)
-        server_kill(s);
-    operator_id(w, COMMAND_OPERATOR_CERTIFICATE);
-    s->switched_off = true;
-}
-
-static void person(struct world *w)
-{
-    switch (sim_random(w->sim, 12)) {
-    case 10:
-    case 11:
-        operator_toggle_and_lose(w);
-        return;
+    switch (sim_random(w->sim, 4)) {
     case 0:
+        if (n->up && !n->process.paused) {
+            simnode_pause(n);
+            faults_later(w, UNDO_NODE_PAUSE, site, 10000);
+        }
+        return;
     case 1:
+        if (n->up) {
+            simnode_crash(n);
+            faults_later(w, UNDO_NODE_DOWN, site, 10000);
+        }
+        return;
     case 2:
-        operator_promote(w);
-        return;
-    case 3:
-    case 4:
-        operator_id(w, COMMAND_OPERATION_ABORT);
-        return;
-    case 5:
-        operator_id(w, COMMAND_OPERATION_APPROVE);
-        return;
-    case 6:
-        operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
-        return;
-    case 7:
-        operator_vouch(w);
+        faults_primary_site_returns_cut_off(w);
         return;
     default:
-        operator_set(w, SERVICE_ARM);
-        operator_set(w, SERVICE_RESUME);
+        sim_note(w->sim, "site %u is cut off", site);
+        net_partition(&w->net, 1u << n->host, true);
+        faults_later(w, UNDO_NET, 0, 10000);
     }
+}
+
+void faults_degrade(struct world *w, unsigned from, uint32_t loss_ppm, uint32_t straggler_ppm)
+{
+    for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
+        for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
+            if (i != j && (from == NET_HOSTS_MAX || from == i)) {
+                w->net.links[i][j].loss_ppm = loss_ppm;
+                w->net.links[i][j].straggler_ppm = straggler_ppm;
+                w->net.links[i][j].ordered = straggler_ppm == 0;
+            }
 }
 
 /* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
 static void draw_focused(struct world *w)
 {
-    switch (sim_random(w->sim, 10)) {
+    switch (sim_random(w->sim, 11)) {
+    case 10:
+        people_toggle_before_the_site_returns(w);
+        return;
     case 8:
-        operator_changes_ttl(w);
+        people_change_ttl(w);
         return;
     case 9:
-        operator_breaks_glass(w);
+        people_break_glass(w);
         return;
     case 0:
     case 1:
-        lose_primary_site(w);
+        faults_lose_primary_site(w);
         return;
     case 2:
         if (w->primary < w->server_count) {
             site_pause(w, w->primary, true);
-            later(w, UNDO_SITE_PAUSE, w->primary, 6000);
+            faults_later(w, UNDO_SITE_PAUSE, w->primary, 6000);
         }
         return;
     case 3:
-        operator_toggle_and_lose(w);
+        people_toggle_and_lose(w);
         return;
     case 4:
         fault_net(w, false);
         return;
     case 5:
-        operator_id(w, COMMAND_OPERATION_ABORT);
+        people_abort(w);
         return;
     default:
-        operator_promote(w);
+        people_move_the_service(w);
     }
 }
 
@@ -487,7 +346,7 @@ static void draw(struct world *w, const struct faults_options *o)
         return;
     case 7:
         if (o->people)
-            person(w);
+            people_act(w);
         return;
     default:
         fault_net(w, o->sites);
@@ -510,31 +369,6 @@ static bool calm(struct world *w)
     return world_settled(w) && svc->armed && !svc->paused && svc->lease.enforcement.enforcing == service_enforced(svc);
 }
 
-static void operator_skip(struct world *w, enum step step)
-{
-    command_clear(w->scratch, COMMAND_STEP_SKIP);
-    w->scratch->step_skip.operation = world_service(w)->operation.id;
-    w->scratch->step_skip.step = step;
-    (void)world_operator(w);
-}
-
-/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort. */
-static void help(struct world *w, bool abort)
-{
-    const struct service *svc = world_service(w);
-
-    people_rebuild(w);
-    people_promote(w);
-    if (!svc->armed || svc->paused) {
-        operator_set(w, SERVICE_ARM);
-        operator_set(w, SERVICE_RESUME);
-    }
-    if (abort && svc->operation.state == OPERATION_UNDOING)
-        operator_skip(w, STEP_RECONNECT); /* of a standby that is gone */
-    if (svc->operation.state == OPERATION_PROPOSED || (abort && svc->operation.state == OPERATION_RUNNING))
-        operator_id(w, COMMAND_OPERATION_ABORT);
-}
-
 void faults_run(struct world *w, const struct faults_options *o)
 {
     struct sim *s = w->sim;
@@ -555,7 +389,7 @@ void faults_run(struct world *w, const struct faults_options *o)
     while (s->now_us < end_us && !s->failed && !calm(w)) {
         (void)world_run_until(w, calm, 2 * SIM_US_PER_S);
         restart_fatal(w);
-        help(w, s->now_us > end_us - CALM_MAX_US + CALM_HELP_US);
+        people_help(w, s->now_us > end_us - CALM_MAX_US + CALM_HELP_US);
     }
     if (!s->failed && !calm(w))
         sim_fail(s, "%d s after the faults the service is not settled: operation %s, lease %s, primary %d, site %s",

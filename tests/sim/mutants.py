@@ -90,6 +90,13 @@ MUTANTS = {
     "promotion_without_a_last_look": (
         "pg_promote runs although the right has moved on",
         [("tests/sim/simnode_steps.c", "if (a->step == STEP_PROMOTE && !promotion_stands(n, a)) {", "if (0) {")]),
+    "acts_on_an_old_state": (
+        "a restarted node acts on its snapshot, before it has written an entry of its own",
+        [("coordinator/holder/holder.c", "return h->acts_from != 0 && s->applied_index >= h->acts_from;", "return true;"),
+         ("tests/sim/simnode_watch.c", "return n->acts_from != 0 && n->state->applied_index >= n->acts_from;", "return true;")]),
+    "lease_gets_shorter": (
+        "a lowered ttl counts at once, while the guard may be open for the longer one",
+        [("coordinator/core/lease.c", "return a_ms > b_ms ? a_ms : b_ms;", "return a_ms;")]),
     "snapshot_with_an_old_term": (
         "libraft's own: a snapshot is sent with the term of an older one",
         [("raft/io_guard.c", "m->install_snapshot.last_term != g->loaded_term", "0")]),

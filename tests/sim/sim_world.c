@@ -38,7 +38,7 @@ static struct world_options draw_options(struct sim *s)
     o.node_count = o.data_sites + 1 + (unsigned)sim_random(s, 2) * 2;
     o.mode = sim_chance(s, 100000) ? MODE_PROPOSE : sim_chance(s, 60000) ? MODE_SHADOW : MODE_AUTO;
     if (sim_chance(s, 300000)) {
-        o.snapshot_threshold = sim_chance(s, 500000) ? 20 : 120;
+        o.snapshot_threshold = sim_chance(s, 500000) ? 20 : 80;
         o.snapshot_trailing = 5;
     }
     if (sim_chance(

@@ -1,0 +1,36 @@
+/* What faults.c and people.c share; nobody else includes it. */
+#ifndef COORD_SIM_FAULTS_INTERNAL_H
+#define COORD_SIM_FAULTS_INTERNAL_H
+
+#include "tests/sim/faults.h"
+
+enum undo_kind {
+    UNDO_NODE_DOWN,
+    UNDO_NODE_PAUSE,
+    UNDO_SERVER_DOWN,
+    UNDO_SERVER_PAUSE,
+    UNDO_SITE_DOWN,
+    UNDO_SITE_PAUSE,
+    UNDO_NET
+};
+
+/* Ends the fault of this kind at `a`, at a time that is drawn now. */
+void faults_later(struct world *w, enum undo_kind kind, unsigned a, int64_t most_ms);
+void faults_lose_primary_site(struct world *w);
+/* What this host sends (NET_HOSTS_MAX: any), until the next one; stragglers also let packets overtake each other. */
+void faults_degrade(struct world *w, unsigned from, uint32_t loss_ppm, uint32_t straggler_ppm);
+/* It dies, is cut off, and comes back before it is joined again. */
+void faults_primary_site_returns_cut_off(struct world *w);
+
+/* people.c: commands at bad moments */
+void people_act(struct world *w);
+void people_abort(struct world *w);
+void people_move_the_service(struct world *w);
+void people_change_ttl(struct world *w);
+void people_break_glass(struct world *w);
+void people_toggle_and_lose(struct world *w);
+void people_toggle_before_the_site_returns(struct world *w);
+/* What they do in the end: arm, resume, rebuild; and abort or skip where the report says that it waits for them. */
+void people_help(struct world *w, bool patience_is_over);
+
+#endif
