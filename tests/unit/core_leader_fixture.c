@@ -6,7 +6,6 @@ int64_t now_us;
 
 void leader_lead(struct core *k, uint64_t term)
 {
-    leader_init(&leader, NODE_C, BEAT_MS, TICK_MS);
     leader_begin(&leader, term, false, now_us);
     leader_applied(&leader, &k->state);
 }
@@ -15,6 +14,7 @@ int leader_setup(void **state)
 {
     (void)core_setup(state);
     now_us = 77 * SECOND_US;
+    leader_init(&leader, NODE_C, BEAT_MS, TICK_MS);
     leader_lead(*state, 1);
     return 0;
 }
