@@ -11,11 +11,13 @@ from typing import Callable
 
 from lab.build import PROGRAMS, BuildFailed, build
 from tests import programs, tidy
+from tests.fuzz import fuzzing
 from tests.model import check as model
 from tests.result import Result
 
 SOURCE = Path(__file__).resolve().parent.parent
 PYTHON = "/usr/bin/python3"
+FUZZ_S, FUZZ_SHORT_S = 60, 5  # for each program
 
 
 def run_e2e(only: str) -> Result:
@@ -92,6 +94,8 @@ KINDS: dict[str, Callable[[], Result]] = {
     "model": model.run,
     "bench": run_bench,
     "soak": lambda: run_e2e("soak"),
+    "fuzz": lambda: fuzzing.run(FUZZ_S),
+    "fuzz-short": lambda: fuzzing.run(FUZZ_SHORT_S),
 }
 DEFAULT = ("unit", "sim", "integration", "e2e", "tidy")
 

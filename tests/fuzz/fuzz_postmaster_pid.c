@@ -3,7 +3,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-static char folder[] = "/tmp/fuzz-pid-XXXXXX";
+static char folder[] = "/dev/shm/fuzz-pid-XXXXXX";
 static char path[sizeof folder + 32];
 
 static void clean(void)
