@@ -90,7 +90,7 @@ class FailoverStory:
     @staticmethod
     def _counts(seen: Seen) -> bool:
         """A verdict counts when it is the one that leads to the operation."""
-        return seen.kind != "verdict" or (seen.event is not None and seen.event.get("site") == "site-a" and "down" in seen.text)
+        return seen.kind != "verdict" or (seen.event is not None and seen.event.get("site") == "site-a" and " is down " in seen.text)
 
     def _look_at_writers(self) -> None:
         for kind, writer, what in (("first write", self.direct_b, "acknowledged by PostgreSQL of site-b"),
