@@ -52,11 +52,11 @@ if(COORD_FUZZ)
   coord_fuzz(json LINKS coord_io_json)
   coord_fuzz(http_server SOURCES ${fuzz_dir}/fuzz_http.c LINKS coord_io_http_server WRAPS uv_accept)
   coord_fuzz(http_unix_client LINKS coord_io_http_server WRAPS socket connect send recv poll)
-  coord_fuzz(api SOURCES ${fuzz_dir}/fuzz_http.c ${CMAKE_SOURCE_DIR}/tests/unit/core_rig.c LINKS coord_api WRAPS uv_accept)
+  coord_fuzz(api SOURCES ${fuzz_dir}/fuzz_http.c ${fuzz_dir}/live.c LINKS coord_api WRAPS uv_accept)
   coord_fuzz(ctl LINKS coord_ctl WRAPS http_unix_call)
 
   # Makes first inputs; no fuzz program itself.
-  add_executable(fuzz_seeds ${fuzz_dir}/seeds.c ${CMAKE_SOURCE_DIR}/tests/unit/core_rig.c)
+  add_executable(fuzz_seeds ${fuzz_dir}/seeds.c ${fuzz_dir}/live.c)
   target_compile_options(fuzz_seeds PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
   target_link_libraries(fuzz_seeds PRIVATE coord_raft coord_core)
   add_dependencies(fuzz fuzz_seeds)

@@ -5,12 +5,11 @@
 #include "io/log.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_http.h"
-#include "tests/unit/core_rig.h"
+#include "tests/fuzz/live.h"
 
 static uv_loop_t loop;
 static struct api *api;
-static struct rig *rig;
-static struct state *begin;
+static struct state state, begin;
 static api_submitted waiting;
 static void *waiting_ctx;
 static enum status waiting_status;
@@ -20,7 +19,7 @@ static bool head;
 static const struct state *hook_state(void *ctx)
 {
     (void)ctx;
-    return &rig->state;
+    return &state;
 }
 
 static void hook_node(void *ctx, struct api_node *out)
@@ -33,6 +32,7 @@ static void hook_submit(void *ctx, const struct command *command, unsigned deadl
                         void *done_ctx)
 {
     static uint8_t bytes[ENTRY_MAX_BYTES];
+    static struct command decoded;
     struct error err = ERROR_NONE;
     size_t length = 0;
 
@@ -44,10 +44,10 @@ static void hook_submit(void *ctx, const struct command *command, unsigned deadl
     ASSERT(waiting_status == STATUS_OK || (waiting_status == STATUS_FULL && command->kind == COMMAND_CONFIG_APPLY));
     if (waiting_status != STATUS_OK)
         return;
-    ASSERT(command_stamp(bytes, length, rig->now_ms) == STATUS_OK);
-    ASSERT(command_decode(&rig->command, bytes, length, &err) == STATUS_OK);
-    fsm_apply(&rig->state, rig->state.applied_index + 1, &rig->command, &outcome);
-    if (state_check(&rig->state, &err) != STATUS_OK)
+    ASSERT(command_stamp(bytes, length, state.now_ms) == STATUS_OK);
+    ASSERT(command_decode(&decoded, bytes, length, &err) == STATUS_OK);
+    fsm_apply(&state, state.applied_index + 1, &decoded, &outcome);
+    if (state_check(&state, &err) != STATUS_OK)
         check_failed(err.text, __FILE__, __LINE__);
 }
 
@@ -67,16 +67,22 @@ static bool no_head(unsigned number)
     return false;
 }
 
+static void apply(void *ctx, struct command *c)
+{
+    (void)ctx;
+    c->at_ms = 1000000;
+    fsm_apply(&state, state.applied_index + 1, c, &outcome);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     struct api_hooks hooks = { .state = hook_state, .node = hook_node, .submit = hook_submit };
 
     (void)argc;
     (void)argv;
-    rig = rig_create_live();
-    begin = malloc(sizeof *begin);
-    ASSERT(begin != NULL);
-    *begin = rig->state;
+    state_init(&state);
+    live_begin(&state, apply, NULL);
+    begin = state;
     ASSERT(uv_loop_init(&loop) == 0);
     api = api_create(&loop, &hooks);
     return 0;
@@ -112,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool followed;
 
     ASSERT(request != NULL);
-    rig->state = *begin;
+    state = begin;
     head = strncmp(line, "HEAD ", 5) == 0;
     length =
         snprintf(request, capacity, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", line, in.left);

@@ -12,10 +12,17 @@
 #include "core/fsm.h"
 #include "core/leader.h"
 #include "raft/hello.h"
-#include "tests/unit/core_rig.h"
+#include "tests/fuzz/live.h"
 
 #define LOG_MAX_BYTES (64 * 1024)
 #define STEPS_MAX 40
+
+/* A state and the log that made it. */
+struct making {
+    struct state state;
+    struct writer log;
+    int64_t now_ms;
+};
 
 static const char *root;
 static uint8_t log_bytes[LOG_MAX_BYTES], bytes[SNAPSHOT_MAX_BYTES];
@@ -43,35 +50,36 @@ static void save_snapshot(const struct state *s, const char *name)
 }
 
 /* Applies, and writes the command down: alone, and behind those before it. */
-static void apply(struct rig *r, struct writer *log, const struct command *c)
+static void apply(void *ctx, struct command *c)
 {
+    struct making *m = ctx;
+    struct outcome outcome;
     size_t length = 0;
     char name[60];
 
-    r->command = *c;
-    r->command.at_ms = r->now_ms;
-    (void)rig_apply(r);
-    ASSERT(command_encode(&r->command, bytes, sizeof bytes, &length) == STATUS_OK);
-    (void)snprintf(name, sizeof name, "%s-%llu", command_word(c->kind), (unsigned long long)r->state.applied_index);
+    c->at_ms = m->now_ms;
+    fsm_apply(&m->state, m->state.applied_index + 1, c, &outcome);
+    ASSERT(command_encode(c, bytes, sizeof bytes, &length) == STATUS_OK);
+    (void)snprintf(name, sizeof name, "%s-%llu", command_word(c->kind), (unsigned long long)m->state.applied_index);
     save("command", name, bytes, length);
-    writer_u16(log, (uint16_t)length);
-    writer_bytes(log, bytes, length);
-    ASSERT(writer_ok(log));
+    writer_u16(&m->log, (uint16_t)length);
+    writer_bytes(&m->log, bytes, length);
+    ASSERT(writer_ok(&m->log));
 }
 
 /* What the nodes would answer: every step that is assigned is done. */
-static void finish_steps(struct rig *r, struct writer *log)
+static void finish_steps(struct making *m)
 {
     static struct command c;
 
-    for (uint8_t i = 0; i < rig_service(r)->operation.run_count; i++) {
-        const struct step_run *run = &rig_service(r)->operation.runs[i];
+    for (uint8_t i = 0; i < m->state.services[0].operation.run_count; i++) {
+        const struct step_run *run = &m->state.services[0].operation.runs[i];
 
         if (run->state != RUN_ASSIGNED)
             continue;
         command_clear(&c, COMMAND_STEP_RESULT);
         text_set(c.who, sizeof c.who, "node b1");
-        c.step_result.operation = rig_service(r)->operation.id;
+        c.step_result.operation = m->state.services[0].operation.id;
         c.step_result.run = i;
         c.step_result.attempt = run->attempt;
         c.step_result.epoch = run->epoch;
@@ -79,62 +87,14 @@ static void finish_steps(struct rig *r, struct writer *log)
         c.step_result.result.ok = true;
         text_set(c.step_result.result.detail, DETAIL_MAX_BYTES, "done");
         c.step_result.result.position = (struct position){ .known = true, .timeline = 1, .lsn = 0x3000060 };
-        c.step_result.result.instance_count = rig_service(r)->lease.instance_count;
-        memcpy(c.step_result.result.instances, rig_service(r)->lease.instances, sizeof c.step_result.result.instances);
-        apply(r, log, &c);
+        c.step_result.result.instance_count = m->state.services[0].lease.instance_count;
+        memcpy(c.step_result.result.instances, m->state.services[0].lease.instances,
+               sizeof c.step_result.result.instances);
+        apply(m, &c);
     }
 }
 
-/* The commands that rig_create_live() applies, once more, written down. */
-static void begin(struct rig *r, struct writer *log, const struct state *made)
-{
-    static struct command c;
-    const struct service *svc = &made->services[0];
-
-    command_clear(&c, COMMAND_CLUSTER_INIT);
-    c.cluster_init.cluster_id = made->cluster_id;
-    c.cluster_init.election_ms = made->election_ms;
-    memcpy(c.cluster_init.members, made->members, sizeof c.cluster_init.members);
-    memcpy(c.cluster_init.sites, made->sites, sizeof c.cluster_init.sites);
-    apply(r, log, &c);
-    for (node_id node = 1; node <= 3; node++) {
-        command_clear(&c, COMMAND_NODE_HEARD);
-        c.node_heard.node = node;
-        c.node_heard.heard = true;
-        apply(r, log, &c);
-    }
-    command_clear(&c, COMMAND_NODE_STARTED);
-    c.node_started.node = 1;
-    apply(r, log, &c);
-    command_clear(&c, COMMAND_CONFIG_APPLY);
-    c.config_apply.service_count = 1;
-    c.config_apply.services[0] = svc->config;
-    text_set(c.config_apply.services[0].dns.zone, DNS_NAME_MAX_BYTES, "example.test");
-    apply(r, log, &c);
-    command_clear(&c, COMMAND_SERVICE_SET);
-    apply(r, log, &c);
-    for (node_id node = 1; node <= 3; node++)
-        for (site_id site = 0; site < 2; site++) {
-            command_clear(&c, COMMAND_OPINION);
-            c.opinion =
-                (struct command_opinion){ .node = node, .site = site, .opinion = svc->views[site].opinions[node - 1] };
-            apply(r, log, &c);
-        }
-    command_clear(&c, COMMAND_GRANT);
-    c.grant.node = 1;
-    c.grant.enforcement = (struct enforcement){ .enforcing = true,
-                                                .instance = INSTANCE_A,
-                                                .since_index = rig_service(r)->enforced_index };
-    apply(r, log, &c);
-    command_clear(&c, COMMAND_RENEW);
-    c.renew = (struct command_renew){ .epoch = rig_service(r)->lease.epoch,
-                                      .node = 1,
-                                      .ttl_ms = 2000,
-                                      .enforcement = rig_service(r)->lease.enforcement };
-    apply(r, log, &c);
-}
-
-static void fail_site(struct rig *r, struct writer *log)
+static void fail_site(struct making *m)
 {
     static struct command c;
 
@@ -143,16 +103,16 @@ static void fail_site(struct rig *r, struct writer *log)
         c.opinion.node = node;
         c.opinion.opinion =
             (struct opinion){ .word = OPINION_FAILED, .kinds_failed = 1u << KIND_DATABASE | 1u << KIND_PATH };
-        apply(r, log, &c);
+        apply(m, &c);
     }
     command_clear(&c, COMMAND_LEASE_EXPIRED);
-    c.lease_expired.epoch = rig_service(r)->lease.epoch;
-    c.lease_expired.renewed_index = rig_service(r)->lease.renewed_index;
-    apply(r, log, &c);
+    c.lease_expired.epoch = m->state.services[0].lease.epoch;
+    c.lease_expired.renewed_index = m->state.services[0].lease.renewed_index;
+    apply(m, &c);
 }
 
 /* The leader drives from here on, over its own clock. */
-static void drive(struct rig *r, struct writer *log)
+static void drive(struct making *m)
 {
     static struct command c;
     static struct leader leader;
@@ -161,23 +121,23 @@ static void drive(struct rig *r, struct writer *log)
 
     leader_init(&leader, 3, 250, 10);
     leader_begin(&leader, 1, false, now_us);
-    for (int turn = 0; turn < 400 && log->used < LOG_MAX_BYTES / 4; turn++) {
+    for (int turn = 0; turn < 400 && m->log.used < LOG_MAX_BYTES / 4; turn++) {
         now_us += 10000;
-        r->now_ms += 10;
-        leader_heard(&leader, &r->state, 2);
-        leader_heard(&leader, &r->state, 3);
-        leader_tick(&leader, &r->state, now_us);
-        for (int i = 0; i < STEPS_MAX && leader_next(&leader, &r->state, r->now_ms, &c, &slot); i++) {
-            apply(r, log, &c);
+        m->now_ms += 10;
+        leader_heard(&leader, &m->state, 2);
+        leader_heard(&leader, &m->state, 3);
+        leader_tick(&leader, &m->state, now_us);
+        for (int i = 0; i < STEPS_MAX && leader_next(&leader, &m->state, m->now_ms, &c, &slot); i++) {
+            apply(m, &c);
             leader_proposed_done(&leader, slot);
-            leader_applied(&leader, &r->state);
+            leader_applied(&leader, &m->state);
         }
-        finish_steps(r, log);
-        leader_applied(&leader, &r->state);
+        finish_steps(m);
+        leader_applied(&leader, &m->state);
     }
 }
 
-static void by_hand(struct rig *r, struct writer *log)
+static void by_hand(struct making *m)
 {
     static struct command c;
     static const enum command_kind kinds[] = { COMMAND_OPERATION_APPROVE, COMMAND_OPERATOR_CERTIFICATE,
@@ -185,58 +145,54 @@ static void by_hand(struct rig *r, struct writer *log)
 
     command_clear(&c, COMMAND_OPERATION_START);
     c.operation_start = (struct command_operation_start){
-        .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = rig_service(r)->lease.epoch, .reason = "a test"
+        .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = m->state.services[0].lease.epoch, .reason = "a test"
     };
-    apply(r, log, &c);
+    apply(m, &c);
     command_clear(&c, COMMAND_STEP_SKIP);
-    c.step_skip.operation = rig_service(r)->operation.id;
+    c.step_skip.operation = m->state.services[0].operation.id;
     c.step_skip.step = STEP_DNS;
-    apply(r, log, &c);
+    apply(m, &c);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         command_clear(&c, kinds[i]);
-        c.operation_approve.operation = rig_service(r)->operation.id;
-        apply(r, log, &c);
+        c.operation_approve.operation = m->state.services[0].operation.id;
+        apply(m, &c);
     }
     command_clear(&c, COMMAND_SIGHTING);
-    c.sighting.epoch = rig_service(r)->lease.epoch;
+    c.sighting.epoch = m->state.services[0].lease.epoch;
     c.sighting.node = 2;
-    c.sighting.looked_index = r->state.applied_index;
-    apply(r, log, &c);
+    c.sighting.looked_index = m->state.applied_index;
+    apply(m, &c);
     command_clear(&c, COMMAND_GATES_NOTED);
     c.gates_noted.target = 1;
     c.gates_noted.gates = 3;
-    apply(r, log, &c);
+    apply(m, &c);
     command_clear(&c, COMMAND_EXECUTOR_SET);
     c.executor_set.site = 1;
     c.executor_set.node = 2;
-    apply(r, log, &c);
+    apply(m, &c);
 }
 
 static void logs(bool failover)
 {
-    struct rig *made = rig_create_live(), *r = calloc(1, sizeof *r);
-    struct writer log;
+    struct making *m = calloc(1, sizeof *m);
 
-    ASSERT(r != NULL);
-    r->now_ms = 1000000;
-    state_init(&r->state);
-    writer_init(&log, log_bytes, sizeof log_bytes);
-    begin(r, &log, &made->state);
-    save("fsm", "begin", log_bytes, log.used);
-    save_snapshot(&r->state, "begin");
+    ASSERT(m != NULL);
+    m->now_ms = 1000000;
+    state_init(&m->state);
+    writer_init(&m->log, log_bytes, sizeof log_bytes);
+    live_begin(&m->state, apply, m);
+    save("fsm", "begin", log_bytes, m->log.used);
+    save_snapshot(&m->state, "begin");
     if (failover) {
-        fail_site(r, &log);
-        save("fsm", "failed", log_bytes, log.used);
-        drive(r, &log);
-        save("fsm", "failover", log_bytes, log.used);
-        save_snapshot(&r->state, "failover");
+        fail_site(m);
+        save("fsm", "failed", log_bytes, m->log.used);
+        drive(m);
     } else {
-        by_hand(r, &log);
-        save("fsm", "by_hand", log_bytes, log.used);
-        save_snapshot(&r->state, "by_hand");
+        by_hand(m);
     }
-    rig_destroy(made);
-    rig_destroy(r);
+    save("fsm", failover ? "failover" : "by_hand", log_bytes, m->log.used);
+    save_snapshot(&m->state, failover ? "failover" : "by_hand");
+    free(m);
 }
 
 static void outcomes(void)
