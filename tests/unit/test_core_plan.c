@@ -134,6 +134,20 @@ static void nothing_that_needs_the_promotion_is_due_before_it(void **state)
     assert_false(due(k, STEP_VERIFY));
 }
 
+static void no_step_is_due_on_the_other_side_of_the_point_of_no_return(void **state)
+{
+    struct operation op = { .id = 1, .kind = OPERATION_FAILOVER };
+
+    (void)state;
+    assert_true(operation_add_run(&op, STEP_SEVER, B));
+    assert_true(operation_add_run(&op, STEP_PROMOTE, B));
+    for (int s = 0; s < OPERATION_STATE_COUNT; s++) {
+        op.state = (enum operation_state)s;
+        assert_true(plan_run_due(&op, &op.runs[0], 0) == (s != OPERATION_PROMOTED));
+        assert_true(plan_run_due(&op, &op.runs[1], 0) == (s == OPERATION_PROMOTED));
+    }
+}
+
 static void a_failed_step_waits_before_it_is_due_again(void **state)
 {
     struct core *k = *state;
@@ -433,6 +447,7 @@ int main(void)
         TEST(an_operation_severs_all_others_and_fences_the_old_site),
         TEST(the_largest_operation_has_room),
         TEST(nothing_that_needs_the_promotion_is_due_before_it),
+        TEST(no_step_is_due_on_the_other_side_of_the_point_of_no_return),
         TEST(a_failed_step_waits_before_it_is_due_again),
         TEST(a_promotion_ends_what_is_not_needed_any_more),
         TEST(an_undo_reverses_what_may_have_been_touched_and_no_more),
