@@ -192,6 +192,17 @@ static void readiness_stands_still_when_the_primary_dies(void **state)
     assert_true(observer_opinion(&observer).ready);
 }
 
+static void one_that_receives_the_dead_primarys_last_write_is_ready(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        read_standby(5000, 9000);
+    assert_false(observer_opinion(&observer).ready);
+    for (unsigned i = 0; i < 2; i++) /* what was acknowledged to this observer counts, and it has arrived */
+        read_standby(9000, -1);
+    assert_true(observer_opinion(&observer).ready);
+}
+
 static void a_standby_that_falls_behind_is_ready_no_more_by_fall(void **state)
 {
     (void)state;
@@ -269,6 +280,7 @@ int main(void)
         TEST(a_primary_is_no_ready_target),
         TEST(readiness_needs_a_measured_lag),
         TEST(readiness_stands_still_when_the_primary_dies),
+        TEST(one_that_receives_the_dead_primarys_last_write_is_ready),
         TEST(a_standby_that_falls_behind_is_ready_no_more_by_fall),
         TEST(a_standby_that_does_not_answer_is_not_ready),
         TEST(opinions_differ_in_every_field),

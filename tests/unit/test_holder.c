@@ -209,6 +209,8 @@ static void an_answer_before_the_submission_opens_nothing(void **state)
     (void)holder_tick(&holder, &k->state, now_us);
     holder_on_outcome(&holder, APP, last(ASKED)->token, true, epoch(k));
     assert_int_equal(count(OPENED), 0);
+    holder_on_guard(&holder, &k->state, APP, last(ASKED)->token, &guard); /* and ends nothing */
+    assert_int_equal(count(SUBMITTED), 1);
 }
 
 static void what_is_opened_is_what_was_sent_whatever_is_configured_since(void **state)
