@@ -170,12 +170,17 @@ enum chance { CHANCE_OPEN, CHANCE_GONE, CHANCE_TAKEN };
 static enum chance chance_of(const struct state *s, const struct operation *op, const struct step_run *run, char *why,
                              size_t capacity_bytes)
 {
+    static const struct opinion nothing = { 0 };
     int slot = state_member_slot(s, plan_run_node(s, op, run));
     bool heard = slot >= 0 && s->members[slot].heard; /* also after it was severed: its site may be gone by now */
-    bool dead = heard && s->services[op->service].views[run->site].opinions[slot].word == OPINION_FAILED;
+    const struct opinion *own = heard ? &s->services[op->service].views[run->site].opinions[slot] : &nothing;
+    /* An old primary may hold what nobody else has, and lack what was acknowledged since, on a timeline that only looks newer: only a person
+     * takes it. */
+    bool forced = run->site == op->to && ((op->overrides >> GATE_STANDBY) & 1u) != 0;
+    bool fit = heard && own->word != OPINION_FAILED && (own->role != ROLE_PRIMARY || forced);
     bool tried = run->state == RUN_PENDING && run->attempt >= SEVER_TRIES;
 
-    if (heard && !dead && run->state == RUN_DONE && run->position.known)
+    if (fit && run->state == RUN_DONE && run->position.known)
         return CHANCE_TAKEN;
     if (!heard)
         text_set(why, capacity_bytes, "%s: its coordinator is not in contact", state_site_name(s, run->site));
@@ -184,7 +189,7 @@ static enum chance chance_of(const struct state *s, const struct operation *op, 
                  run->detail[0] ? "; last: " : "", run->detail);
     if (op->kind == OPERATION_PROMOTE && run->site == op->to)
         return CHANCE_OPEN;
-    return heard && !dead && !tried ? CHANCE_OPEN : CHANCE_GONE;
+    return fit && !tried ? CHANCE_OPEN : CHANCE_GONE;
 }
 
 static bool ahead(const struct position *a, const struct position *b)

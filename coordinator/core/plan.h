@@ -45,10 +45,10 @@ bool plan_run_due(const struct operation *op, const struct step_run *run, int64_
 node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run);
 
 /* The site to promote: every candidate in contact is severed, and of those the one with the greatest position (timeline first) within the
- * policy's lag is it. One that is silent, whose own node says that it is dead, or that
- * could not be severed in SEVER_TRIES attempts, is none; what it may hold more is the
- * policy's lag. A promotion by hand keeps its target and waits for it, also when another is ahead; a failover whose target is lost may take
- * another that was ready. SITE_NONE: not yet, `why` says what for. */
+ * policy's lag is it. No candidate is one that is silent, that its own node calls dead or a primary (unless a person has forced that one), or
+ * that could not be severed in SEVER_TRIES attempts; what it may hold more is the policy's lag. A promotion by hand keeps its target and
+ * waits for it, also when another is ahead; a failover whose target is lost may take another that was ready. SITE_NONE: not yet, `why` says
+ * what for. */
 #define SEVER_TRIES 3
 site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes);
 

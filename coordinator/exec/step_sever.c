@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "exec/steps.h"
 #include "io/clock.h"
 #include "postgres/sever.h"
@@ -16,6 +17,7 @@ struct sever_step {
     struct position_query *looking; /* NULL: likewise */
     uv_timer_t pause;
     bool cancelled;
+    char refusal[DETAIL_MAX_BYTES]; /* why the server was not severed; an old primary's is none */
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -58,8 +60,8 @@ static void on_old_primary(void *ctx, const struct server_state *state, const st
     struct step_attempt *a = v->a;
 
     v->looking = NULL;
-    if (err != NULL) {
-        step_failed(a, "%s", err->text);
+    if (err != NULL || state->in_recovery) {
+        step_failed(a, "%s", err != NULL ? err->text : v->refusal);
         end(v);
         return;
     }
@@ -76,6 +78,7 @@ static void on_severed(void *ctx, const struct server_state *state, const struct
 
     v->sever = NULL;
     if (err != NULL && err->status == STATUS_REFUSED && !v->cancelled) {
+        text_set(v->refusal, sizeof v->refusal, "%s", err->text);
         v->looking = position_begin(a->env->loop, a->local->conninfo, step_left_ms(a), on_old_primary, v);
         return; /* it receives nothing: an old primary, promoted by force, has its position all the same */
     }

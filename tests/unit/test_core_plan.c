@@ -283,6 +283,32 @@ static void a_candidate_whose_own_node_says_that_it_is_dead_is_none(void **state
     assert_int_equal(candidate(k), SITE_NONE);
 }
 
+static void an_old_primary_is_no_candidate_of_a_failover(void **state)
+{
+    struct core *k = *state;
+
+    begin_three(k);
+    sever_at(k, B, 1, 100);
+    sever_at(k, C, 2, 200); /* promoted by somebody, on a timeline of its own */
+    assert_accepted(core_opinion(k, NODE_C, C, OPINION_UP, ROLE_PRIMARY, 0), k);
+    assert_int_equal(candidate(k), B);
+}
+
+static void an_old_primary_is_taken_when_a_person_forces_it(void **state)
+{
+    struct core *k = *state;
+    const uint32_t forced = 1u << GATE_STANDBY | 1u << GATE_READY;
+
+    assert_accepted(core_opinion(k, NODE_B, B, OPINION_UP, ROLE_PRIMARY, 0), k);
+    assert_accepted(core_start(k, OPERATION_PROMOTE, B, forced), k);
+    assert_accepted(core_assign(k, STEP_FENCE, A), k);
+    assert_accepted(core_done(k, STEP_FENCE, A), k);
+    sever_at(k, B, 1, 100);
+    assert_int_equal(candidate(k), B);
+    core_operation(k)->overrides = 1u << GATE_READY;
+    assert_int_equal(candidate(k), SITE_NONE);
+}
+
 static void a_candidate_that_cannot_be_severed_does_not_hold_up_the_others(void **state)
 {
     struct core *k = *state;
@@ -459,6 +485,8 @@ int main(void)
         TEST(the_target_wins_among_equals),
         TEST(a_silent_candidate_is_none),
         TEST(a_candidate_whose_own_node_says_that_it_is_dead_is_none),
+        TEST(an_old_primary_is_no_candidate_of_a_failover),
+        TEST(an_old_primary_is_taken_when_a_person_forces_it),
         TEST(a_candidate_that_cannot_be_severed_does_not_hold_up_the_others),
         TEST(a_target_that_is_lost_gives_way_to_another_that_was_ready),
         TEST(a_target_that_is_lost_does_not_give_way_to_one_that_was_not_ready),
