@@ -346,6 +346,29 @@ static void records_read(struct dns_reply *out, const ldns_pkt *packet)
     }
 }
 
+/* A message has at most one signature and one OPT record; of the first of two ldns loses the memory. Its own reader counts them, because the
+ * lengths in the message and what it makes of them may differ; where it stops, the message is refused anyway. */
+static bool special_records_once(const uint8_t *bytes, size_t length)
+{
+    static const ldns_pkt_section sections[] = { LDNS_SECTION_QUESTION, LDNS_SECTION_ANSWER, LDNS_SECTION_AUTHORITY,
+                                                 LDNS_SECTION_ADDITIONAL };
+    size_t at = HEADER_BYTES, tsig_count = 0, opt_count = 0;
+
+    for (size_t s = 0; s < sizeof sections / sizeof sections[0]; s++) {
+        size_t count = (size_t)bytes[4 + 2 * s] << 8 | bytes[5 + 2 * s];
+        ldns_rr *rr = NULL;
+
+        for (; count > 0 && ldns_wire2rr(&rr, bytes, length, &at, sections[s]) == LDNS_STATUS_OK; count--) {
+            tsig_count += ldns_rr_get_type(rr) == LDNS_RR_TYPE_TSIG ? 1 : 0;
+            opt_count += ldns_rr_get_type(rr) == LDNS_RR_TYPE_OPT ? 1 : 0;
+            ldns_rr_free(rr);
+        }
+        if (count > 0)
+            break;
+    }
+    return tsig_count <= 1 && opt_count <= 1;
+}
+
 enum status dns_wire_parse(struct dns_reply *out, const void *bytes, size_t length, const struct dns_message *request,
                            const struct tsig_key *key, struct error *err)
 {
@@ -357,7 +380,7 @@ enum status dns_wire_parse(struct dns_reply *out, const void *bytes, size_t leng
         return error_set(err, STATUS_CORRUPT, "an answer of %zu bytes is no DNS message", length);
     if ((header[0] << 8 | header[1]) != request->id || (header[2] & 0x80) == 0)
         return error_set(err, STATUS_NOT_FOUND, "an answer to another question");
-    if (ldns_wire2pkt(&packet, bytes, length) != LDNS_STATUS_OK)
+    if (!special_records_once(bytes, length) || ldns_wire2pkt(&packet, bytes, length) != LDNS_STATUS_OK)
         return error_set(err, STATUS_CORRUPT, "an answer of %zu bytes is no DNS message", length);
     out->rcode = (enum dns_rcode)ldns_pkt_get_rcode(packet);
     out->authoritative = ldns_pkt_aa(packet);

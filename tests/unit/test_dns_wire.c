@@ -136,6 +136,31 @@ static void other_answers_and_broken_bytes_are_told_apart(void **state)
     }
 }
 
+/* Found by tests/fuzz: of the first of two ldns loses the memory, so that whoever answers makes the process grow. */
+static void a_second_signature_or_opt_record_makes_an_answer_none(void **state)
+{
+    static const uint8_t tsig[] = { 1, 'k', 0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 17, 0, 0,
+                                    0, 0,   0, 0, 0,   0, 1,   0, 0, 0, 0, 0, 0,  0, 0 };
+    static const uint8_t opt[] = { 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 10, 0, 0 };
+    struct dns_message request;
+    struct dns_reply reply;
+    uint8_t bytes[2048];
+
+    (void)state;
+    assert_int_equal(dns_wire_query(&request, "app.example.test", DNS_TYPE_A, NULL, NULL), STATUS_OK);
+    for (int twice = 0; twice < 2; twice++)
+        for (int signature = 0; signature < 2; signature++) {
+            size_t length = answer(bytes, &request, "app.example.test. 5 IN A 198.51.100.7", NULL, true);
+            size_t size = signature ? sizeof tsig : sizeof opt;
+
+            bytes[11] = (uint8_t)(twice + 1);
+            for (int i = 0; i <= twice; i++, length += size)
+                memcpy(bytes + length, signature ? tsig : opt, size);
+            assert_int_equal(dns_wire_parse(&reply, bytes, length, &request, &key, NULL),
+                             twice ? STATUS_CORRUPT : STATUS_OK);
+        }
+}
+
 static void text_records_come_back_as_they_were_written(void **state)
 {
     struct dns_record records[1] = { { .type = DNS_TYPE_TXT, .name = "_coord.app.example.test", .ttl_s = 1 } };
@@ -299,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_signed_answer_is_read_and_verified),
         cmocka_unit_test(answers_without_the_right_signature_do_not_count),
         cmocka_unit_test(other_answers_and_broken_bytes_are_told_apart),
+        cmocka_unit_test(a_second_signature_or_opt_record_makes_an_answer_none),
         cmocka_unit_test(text_records_come_back_as_they_were_written),
         cmocka_unit_test(wrong_names_values_and_keys_are_refused_without_the_secret),
         cmocka_unit_test(sentinels_are_written_and_read),
