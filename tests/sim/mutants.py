@@ -68,7 +68,7 @@ MUTANTS = {
          ("coordinator/core/fsm_lease.c", "svc->proof = (struct proof){ 0 };", "")]),
     "agent_vouches_for_instances_it_did_not_see": (
         "the fence step names the lease's servers but closes nothing",
-        [("tests/sim/simnode_steps.c", "if (s->running)\n        guard_close(s, e->old_epoch);", "")]),
+        [("tests/sim/simnode_steps.c", "if (s->running && !guard_close(s, e->old_epoch)) {", "if (0) {")]),
     "close_is_not_sticky": (
         "a closed guard opens again for the same epoch",
         [("tests/sim/server.c", "    if (epoch > g->closed_epoch)\n        g->closed_epoch = epoch;\n", "    if (g->epoch <= epoch)\n        g->deadline_us = 0;\n")]),
@@ -155,8 +155,7 @@ def main_of(name: str) -> pathlib.Path:
     return pathlib.Path("tests/sim") / ("test_raft_room.c" if name in IN_RAFT_ROOM else "sim_world.c")
 
 
-def build(tree: pathlib.Path, name: str, base: dict[pathlib.Path, pathlib.Path]) -> pathlib.Path:
-    objects = {path: target for path, target in base.items() if path.name not in MAINS or path == main_of(name)}
+def patch(tree: pathlib.Path, name: str) -> dict[pathlib.Path, str]:
     patched: dict[pathlib.Path, str] = {}
     for file, text, replacement in MUTANTS[name][1]:
         path = pathlib.Path(file)
@@ -165,7 +164,12 @@ def build(tree: pathlib.Path, name: str, base: dict[pathlib.Path, pathlib.Path])
         patched[path], count = re.subn(pattern, lambda _: replacement, content)
         if count == 0:
             raise SystemExit(f"{name}: {file} has no such text any more: {text!r}")
-    for path, content in patched.items():
+    return patched
+
+
+def build(tree: pathlib.Path, name: str, base: dict[pathlib.Path, pathlib.Path]) -> pathlib.Path:
+    objects = {path: target for path, target in base.items() if path.name not in MAINS or path == main_of(name)}
+    for path, content in patch(tree, name).items():
         copy = tree / path.with_name(f"mutant_{name}_{path.name}")
         copy.write_text(content)
         objects[path] = copy.with_suffix(".o")
@@ -203,6 +207,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="coord-mutants-") as folder:
         tree = pathlib.Path(folder)
         prepare(tree)
+        for name in names:
+            patch(tree, name)
         base = {path: tree / path.with_suffix(".o") for path in sources(tree)}
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda item: compile_file(tree / item[0], item[1], tree), base.items()))

@@ -37,6 +37,7 @@ bool server_write(struct server *s)
         return false;
     s->wal.lsn++;
     s->acknowledged_count++;
+    s->acknowledged_us = s->world->sim->now_us;
     world_on_acknowledged(s->world, s);
     return true;
 }

@@ -57,6 +57,7 @@ struct server {
     int64_t streamed_us;         /* own clock, when WAL last arrived; INT64_MIN: not in this life */
     uint64_t primary_lsn;        /* the primary's position, as last told with the WAL */
     uint64_t acknowledged_count; /* writes, ever */
+    int64_t acknowledged_us;     /* simulated time of the last one */
 };
 
 void server_init(struct server *s, struct world *w, site_id site, unsigned host);

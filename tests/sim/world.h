@@ -48,7 +48,8 @@ struct world {
     /* What the log says, taken from whoever applied an entry first. */
     uint64_t applied_index;
     epoch_t epoch;
-    site_id primary;   /* SITE_NONE before the first grant */
+    site_id primary; /* SITE_NONE before the first grant */
+    int64_t primary_since_us;
     uint64_t *digests; /* of state and outcome, by index; 0: nobody applied it yet */
     enum operation_state operation_state;
     uint64_t operation_count;

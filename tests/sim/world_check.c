@@ -8,6 +8,7 @@
 #include "tests/sim/world.h"
 
 #define DIGEST_EVERY 8 /* entries between two comparisons of the whole state; a divergence does not heal */
+#define LAG_SLACK_US (3 * SIM_US_PER_S) /* until a lag that is too great is an opinion */
 #define ENCODED_MAX (1024 * 1024)
 
 static uint64_t digest_of(const struct state *s, const uint8_t *outcome, size_t outcome_bytes)
@@ -73,6 +74,23 @@ static bool glass_may_explain(const struct world *w)
     return w->glass_epoch != 0 && w->epoch <= w->glass_epoch + 1;
 }
 
+/* Whoever becomes primary has a prefix of what the last one wrote, and lacks no more than the policy's lag. A standby that missed a promotion
+ * and follows a server of the time before it has no prefix: it lacks all that was acknowledged since. */
+static void check_candidate(struct world *w, const struct service *svc)
+{
+    const struct server *from = world_server(w, w->primary);
+    const struct server *to = world_server(w, svc->primary);
+    int64_t lacks_us;
+
+    if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || wal_follows(&to->wal, &from->wal))
+        return;
+    lacks_us = from->acknowledged_us - w->primary_since_us;
+    if (lacks_us > (int64_t)svc->config.max_lag_ms * SIM_US_PER_MS + LAG_SLACK_US)
+        sim_fail(w->sim,
+                 "site %u is promoted at timeline %u lsn %" PRIu64 " and lacks %" PRId64 " ms of site %u's timeline %u",
+                 to->site, to->wal.timeline, to->wal.lsn, lacks_us / SIM_US_PER_MS, from->site, from->wal.timeline);
+}
+
 /* The first to apply an entry tells what the log has decided. */
 static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c,
                          bool accepted)
@@ -94,6 +112,9 @@ static void on_new_entry(struct world *w, const struct simnode *n, uint64_t inde
             w->vouched && svc->operation.certificate == CERT_OPERATOR && svc->operation.new_epoch == svc->lease.epoch;
         sim_note(w->sim, "epoch %" PRIu64 ": site %u is primary (%s, entry %" PRIu64 ")", svc->lease.epoch,
                  svc->primary, command_word(c->kind), index);
+        check_candidate(w, svc);
+        if (w->primary != svc->primary)
+            w->primary_since_us = w->sim->now_us;
         w->epoch = svc->lease.epoch;
         w->primary = svc->primary;
     }
