@@ -167,7 +167,7 @@ class Sigterm(unittest.TestCase):
         lab.await_leader()
         for caller in callers:
             lab.processes.end(caller)
-        lab.node(chosen).ctl_text("resume", "app")
+        self.resume(lab, chosen)
 
     def end_without_a_peer(self, lab):
         """Two nodes and a server stand still: nothing is committed, looks and connections hang. Those that live end, then those that stood."""
@@ -188,7 +188,11 @@ class Sigterm(unittest.TestCase):
         self.end_all()
         self.start(*SITES)
         lab.await_leader()
-        lab.until(lambda: lab.node("site-c").ctl_text("resume", "app"), 10, "the service resumed")
+        self.resume(lab, "site-c")
+
+    def resume(self, lab, site):
+        """Leadership goes back to the witness about now; a command on its way meanwhile is answered "unknown", and may be given again."""
+        lab.until(lambda: lab.node(site).ctl_text("resume", "app"), 10, "the service resumed")
 
     def end_in_an_operation(self, lab):
         """PostgreSQL at site-a dies; while the operation runs each node is ended and started again and again, until it is done."""
