@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/text.h"
+#include "core/gates.h"
 #include "core/plan.h"
 
 /* A report counts under the setting that it was made under, and only while the deadline is meant to be enforced. */
@@ -224,6 +225,16 @@ void fsm_operator_certificate(struct state *s, const struct command *c, struct o
               c->operator_certificate.reason);
 }
 
+/* Nothing is open at a standby yet: it is in recovery, and pg_promote runs only behind a guard that says it is enforcing. An old primary
+ * that a person forced is not in recovery: only its renewal can say what its guard does. */
+static struct enforcement enforced_before_renewal(const struct service *svc)
+{
+    bool in_recovery = ((svc->operation.overrides >> GATE_STANDBY) & 1u) == 0;
+
+    return (struct enforcement){ .enforcing = service_enforced(svc) && in_recovery,
+                                 .since_index = svc->enforced_index };
+}
+
 void fsm_promote(struct state *s, const struct command *c, struct outcome *o)
 {
     const struct command_promote *in = &c->promote;
@@ -251,13 +262,9 @@ void fsm_promote(struct state *s, const struct command *c, struct outcome *o)
         return;
     }
     executor = svc->views[in->site].executor;
-    refused =
-        executor == 0
-            ? "the site has no executor"
-            : lease_grant(
-                  &svc->lease, in->site, executor, s->epoch_counter + 1, s->applied_index, svc->config.timing.ttl_ms,
-                  /* Nothing is open there yet: pg_promote runs only behind a guard that says it is enforcing. */
-                  (struct enforcement){ .enforcing = service_enforced(svc), .since_index = svc->enforced_index });
+    refused = executor == 0 ? "the site has no executor"
+                            : lease_grant(&svc->lease, in->site, executor, s->epoch_counter + 1, s->applied_index,
+                                          svc->config.timing.ttl_ms, enforced_before_renewal(svc));
     if (refused != (const char *)0) {
         fsm_refuse(o, "%s", refused);
         return;

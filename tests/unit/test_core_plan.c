@@ -309,6 +309,21 @@ static void an_old_primary_is_taken_when_a_person_forces_it(void **state)
     assert_int_equal(candidate(k), SITE_NONE);
 }
 
+/* A standby acknowledges nothing before it is promoted; a server that is not in recovery proves it by its first renewal. */
+static void a_forced_old_primary_is_not_enforced_before_it_says_so(void **state)
+{
+    struct core *k = *state;
+    const uint32_t forced = 1u << GATE_STANDBY | 1u << GATE_READY;
+
+    assert_accepted(core_opinion(k, NODE_B, B, OPINION_UP, ROLE_PRIMARY, 0), k);
+    assert_accepted(core_start(k, OPERATION_PROMOTE, B, forced), k);
+    assert_accepted(core_assign(k, STEP_FENCE, A), k);
+    assert_accepted(core_done(k, STEP_FENCE, A), k);
+    sever_at(k, B, 1, 100);
+    assert_accepted(core_promote(k, B), k);
+    assert_false(core_app(k)->lease.enforcement.enforcing);
+}
+
 static void a_candidate_that_cannot_be_severed_does_not_hold_up_the_others(void **state)
 {
     struct core *k = *state;
@@ -487,6 +502,7 @@ int main(void)
         TEST(a_candidate_whose_own_node_says_that_it_is_dead_is_none),
         TEST(an_old_primary_is_no_candidate_of_a_failover),
         TEST(an_old_primary_is_taken_when_a_person_forces_it),
+        TEST(a_forced_old_primary_is_not_enforced_before_it_says_so),
         TEST(a_candidate_that_cannot_be_severed_does_not_hold_up_the_others),
         TEST(a_target_that_is_lost_gives_way_to_another_that_was_ready),
         TEST(a_target_that_is_lost_does_not_give_way_to_one_that_was_not_ready),
