@@ -62,6 +62,15 @@ static void gate_in_words(const struct state *s, service_id service, site_id tar
         }
 }
 
+/* An aborted operation can leave a primary that was never promoted: its own node sees a standby. It is promoted by a person, or another site is. */
+static bool never_promoted(const struct state *s, const struct service *svc)
+{
+    const struct site_view *view = &svc->views[svc->primary];
+    int slot = state_member_slot(s, view->executor);
+
+    return slot >= 0 && !lease_live(&svc->lease) && view->opinions[slot].role == ROLE_STANDBY;
+}
+
 static void judge_primary(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out)
 {
     const struct service *svc = &s->services[service];
@@ -73,7 +82,15 @@ static void judge_primary(const struct state *s, service_id service, int64_t now
     gate_in_words(s, service, target, now_ms, why, sizeof why);
     out->health = API_CRITICAL;
     text_set(out->way_out, sizeof out->way_out, "coordctl why %s", svc->config.name);
-    if (view->verdict == VERDICT_DOWN || view->verdict == VERDICT_FAILED || view->verdict == VERDICT_GRAY) {
+    if (never_promoted(s, svc)) {
+        text_set(out->summary, sizeof out->summary,
+                 "primary %s is still a standby and its lease is %s: nothing is written anywhere", primary,
+                 lease_state_word(svc->lease.state));
+        text_set(out->way_out, sizeof out->way_out,
+                 "pg_ctl promote at %s (its guard stays closed until its lease is granted), or coordctl promote SITE "
+                 "-s %s",
+                 primary, svc->config.name);
+    } else if (view->verdict == VERDICT_DOWN || view->verdict == VERDICT_FAILED || view->verdict == VERDICT_GRAY) {
         if (target != SITE_NONE && standing_gates(s, service, target, now_ms) == 0)
             text_set(out->summary, sizeof out->summary, "primary %s is %s; a failover to %s is about to start", primary,
                      verdict_word(view->verdict), state_site_name(s, target));
