@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.network import COORD_PORT as PORT
-from lab.network import SITES
 from lab.postgres import BIN, USER, PostgresSite
 from lab.processes import Child, LabError, Processes
 
@@ -22,17 +21,35 @@ class CtlError(LabError):
         self.code, self.answer = code, answer
 
 
-def node_name(site: str) -> str:
-    return f"{site[-1]}1"
+@dataclass(frozen=True)
+class Member:
+    """A node as the others know it. Its name says where it is: c2 is the second node at site-c."""
+
+    id: int
+    name: str
+    address: str
+    witness: bool
+
+    @property
+    def site(self) -> str:
+        return place_of(self.name)[0]
+
+
+def place_of(name: str) -> tuple[str, int]:
+    """The site of a node and its number there, from its name."""
+    if len(name) != 2 or not "a1" <= name <= "z9":
+        raise LabError(f"a node of the lab is named by the letter of its site and its number there, such as a1; not {name!r}")
+    return f"site-{name[0]}", int(name[1])
 
 
 @dataclass
 class CoordNode:
     processes: Processes
-    site: str
+    me: Member
     directory: Path
     programs: Path
-    addresses: dict[str, str]
+    log: Path
+    cluster: list[Member]
     timing: str
     postgres: PostgresSite | None
     namespace: int | None = None
@@ -40,7 +57,11 @@ class CoordNode:
 
     @property
     def name(self) -> str:
-        return node_name(self.site)
+        return self.me.name
+
+    @property
+    def site(self) -> str:
+        return self.me.site
 
     @property
     def socket(self) -> Path:
@@ -50,18 +71,14 @@ class CoordNode:
     def config_file(self) -> Path:
         return self.directory / "node.yaml"
 
-    @property
-    def log(self) -> Path:
-        return self.directory.parent / "log" / f"{self.site}.coordd.log"
-
     def bootstrap(self) -> None:
         """Writes the node's file and its first Raft state."""
         self.config_file.write_text(self._config(), encoding="utf-8")
         self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
 
     def start(self) -> None:
-        self.child = self.processes.start(f"{self.site}.coordd", [str(self.programs / "coordd"), "run", "-c", str(self.config_file)],
-                                          self.log, site=self.site, user=USER, netns=self.namespace)
+        argv = [str(self.programs / "coordd"), "run", "-c", str(self.config_file)]
+        self.child = self.processes.start(f"{self.site}.coordd.{self.name}", argv, self.log, site=self.site, user=USER, netns=self.namespace)
 
     def kill(self) -> None:
         if self.child is not None:
@@ -117,12 +134,11 @@ class CoordNode:
     def _config(self) -> str:
         plain = "insecure_loopback" if self.namespace is None else "insecure_network"
         lines = [f"node: {self.name}", f"site: {self.site}", f"data_dir: {self.directory}/coord", f"socket: {self.socket}",
-                 f'listen: "{self.addresses[self.site]}:{PORT}"', f"timing: {self.timing}", f"{plain}: true",
+                 f'listen: "{self.me.address}:{PORT}"', f"timing: {self.timing}", f"{plain}: true",
                  "cluster:"]
-        for number, site in enumerate(SITES, 1):
-            witness = ", witness: true" if site == "site-c" else ""
-            address = f"{self.addresses[site]}:{PORT}"
-            lines.append(f'  - {{ id: {number}, node: {node_name(site)}, site: {site}, address: "{address}"{witness} }}')
+        for member in self.cluster:
+            witness = ", witness: true" if member.witness else ""
+            lines.append(f'  - {{ id: {member.id}, node: {member.name}, site: {member.site}, address: "{member.address}:{PORT}"{witness} }}')
         if self.postgres is not None:
             lines += ["local:", "  - service: app", f"    data_dir: {self.postgres.data_dir}", f"    bin_dir: {BIN}",
                       f'    conninfo: "{self.postgres.conninfo("coord", "postgres", local=True)}"',

@@ -1,6 +1,7 @@
-"""The lab: three sites, the name server outside them, and what can be done to a site.
+"""The lab: three sites or more, the name server outside them, and what can be done to a site.
 
-site-a holds the primary and the running application, site-b the standby and the same application stopped, site-c the witness.
+site-a holds the primary and the running application, site-b the standby and the same application stopped, site-c the witness; so it is
+unless `Lab` is told of other nodes and databases.
 """
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ from pathlib import Path
 from typing import Callable
 
 from lab import postgres
-from lab.coord import CoordNode
+from lab.coord import CoordNode, Member, place_of
 from lab.ledger import Count, Writer, count
 from lab.nameserver import SERVICE_NAME, ZONE, NameServer
-from lab.network import APPLICATION_PORT, DNS_PORT, POSTGRES_PORT, SITES, LoopbackNetwork, NamespaceNetwork
+from lab.network import APPLICATION_PORT, DNS_PORT, POSTGRES_PORT, LoopbackNetwork, NamespaceNetwork
 from lab.postgres import PostgresSite
 from lab.processes import FreezeGuard, LabError, Processes, ignore_signals, kill_at_once, send, stop_at_once
 
-DATABASE_SITES = ("site-a", "site-b")
+NODES = ("a1", "b1", "c1")
+DATABASES = ("site-a", "site-b")
 PYTHON = "/usr/bin/python3"
 PROGRAMS = ("coordinator/coordd", "coordinator/coord-supervise", "coordinator/coordctl", "fencing/lease_guard/lease_guard.so")
 
@@ -33,8 +35,9 @@ class Site:
     address: str
     directory: Path
     processes: Processes
+    namespace: int | None = None
     postgres: PostgresSite | None = None
-    node: CoordNode | None = None
+    nodes: list[CoordNode] = field(default_factory=list)
     frozen: list[int] = field(default_factory=list)
     guard: FreezeGuard | None = None
 
@@ -70,27 +73,37 @@ class Site:
         return moment
 
     def appctl(self, action: str) -> str:
-        return self.processes.run([str(self.directory / "appctl"), action], user=postgres.USER,
-                                  netns=self.node.namespace if self.node else None)
+        return self.processes.run([str(self.directory / "appctl"), action], user=postgres.USER, netns=self.namespace)
 
     def _forget(self) -> None:
         if self.postgres is not None:
             self.postgres.forget_dead()
-        if self.node is not None:
-            self.node.kill()
+        for node in self.nodes:
+            node.kill()
         self.processes.reap()
 
 
 class Lab:
-    """`with Lab(...) as lab:` starts nothing yet; leaving the block ends everything, however it is left."""
+    """`with Lab(...) as lab:` starts nothing yet; leaving the block ends everything, however it is left.
+
+    `nodes` are named by site and number (c2 is the second at site-c); a site is wherever a node is, and one that is not among
+    `databases` holds witnesses. `databases` begins with the primary's site. Only the nodes in `first` (default: all) are in the first
+    cluster; the others are there to be started later.
+    """
 
     def __init__(self, work: Path, build: Path | None, *, source: Path, profile: str = "metro", isolated: bool = False,
-                 timing: dict[str, str] | None = None, mode: str = "auto", say: Callable[[str], None] = lambda text: None) -> None:
+                 timing: dict[str, str] | None = None, mode: str = "auto", say: Callable[[str], None] = lambda text: None,
+                 nodes: tuple[str, ...] = NODES, databases: tuple[str, ...] = DATABASES, first: tuple[str, ...] = ()) -> None:
         self.work, self.build, self.source, self.profile, self.mode, self.say = work, build, source, profile, mode, say
         self.timing = dict(timing or {})
         self.processes = Processes()
         self.network: LoopbackNetwork | NamespaceNetwork
-        self.network = NamespaceNetwork(self.processes, work / "log/network.log") if isolated else LoopbackNetwork()
+        hosts = [place_of(name) for name in nodes]
+        self.network = NamespaceNetwork(hosts, self.processes, work / "log/network.log") if isolated else LoopbackNetwork(hosts)
+        self.databases = databases
+        self.members = [Member(number, name, self.network.address(*place_of(name)), place_of(name)[0] not in databases)
+                        for number, name in enumerate(nodes, 1)]
+        self.first = first or nodes
         self.sites: dict[str, Site] = {}
         self.writers: list[Writer] = []
         self.dns = NameServer(self.processes, work / "dns", self.network.name_server, DNS_PORT, postgres.USER)
@@ -123,40 +136,45 @@ class Lab:
         self._prepare()
         self.network.start()
         self._make_sites()
-        primary, standby = self.a.postgres, self.b.postgres
-        assert primary is not None and standby is not None
-        self.say("PostgreSQL 15 primary at site-a")
+        primary, *standbys = (self.server(site) for site in self.databases)
+        self.say(f"PostgreSQL 15 primary at {primary.site}")
         primary.create_primary()
-        self.say("streaming standby at site-b")
-        standby.create_standby_of(primary)
-        for server in (primary, standby):
+        for standby in standbys:
+            self.say(f"streaming standby at {standby.site}")
+            standby.create_standby_of(primary)
+        for server in (primary, *standbys):
             server.enable_guard()
         primary.stop()
         primary.start()
-        standby.start()
-        primary.await_streaming(standby)
+        for standby in standbys:
+            standby.start()
+        for standby in standbys:
+            primary.await_streaming(standby)
         self.say(f"Knot, authoritative for {ZONE}, outside the sites")
-        self.dns.start(self.a.address)
+        self.dns.start(primary.address)
 
-    def start_coordinators(self, nodes: tuple[str, ...] = SITES) -> None:
-        """Bootstraps and starts coordd at each site, applies the services file and arms the service."""
-        for name in nodes:
+    def start_coordinators(self) -> None:
+        """Bootstraps and starts the nodes of the first cluster, applies the services file and arms the service."""
+        for name in self.first:
             self.node(name).bootstrap()
-        for name in nodes:
+        for name in self.first:
             self.node(name).start()
-        self.say("three coordd, one cluster")
+        self.say(f"{len(self.first)} coordd, one cluster")
         self.await_leader()
-        self.until(lambda: len(self.node("site-c").ctl("status")["cluster"]["nodes"]) == len(SITES), 15, "the cluster's first entry")
+        self.until(lambda: len(self.node("site-c").ctl("status")["cluster"]["nodes"]) == len(self.first), 15, "the cluster's first entry")
         self.services_file.write_text(self._services(), encoding="utf-8")
         self.node("site-c").ctl_text("apply", "-f", str(self.services_file))
         self.say("services file applied, service armed")
         self.until(lambda: self.node("site-c").service(), 5, "the service known to all nodes")
         self.node("site-c").ctl_text("arm", "app")
 
-    def node(self, site: str) -> CoordNode:
-        node = self.sites[site].node
-        assert node is not None
-        return node
+    @property
+    def nodes(self) -> list[CoordNode]:
+        return [node for site in self.sites.values() for node in site.nodes]
+
+    def node(self, name: str) -> CoordNode:
+        """The node of that name, or the first one at the site of that name."""
+        return next(node for node in self.nodes if name in (node.name, node.site))
 
     def server(self, site: str) -> PostgresSite:
         server = self.sites[site].postgres
@@ -169,7 +187,7 @@ class Lab:
 
     def await_leader(self, timeout_s: float = 15) -> str:
         def look() -> str | None:
-            leaders = {node.leader() for node in (self.node(s) for s in SITES) if node.alive()}
+            leaders = {node.leader() for node in self.nodes if node.alive()}
             return leaders.pop() if len(leaders) == 1 else None
         return self.until(look, timeout_s, "a leader that all nodes know")
 
@@ -216,7 +234,7 @@ class Lab:
 
     def sql_writer(self, site: str, inside: bool = False, **options) -> Writer:
         """A client of one PostgreSQL server; `inside`: it stands in the site and is not cut off with it."""
-        netns = self.node(site).namespace if inside else None
+        netns = self.sites[site].namespace if inside else None
         return self._writer(f"sql-{site}", ["sql", self.server(site).conninfo("app", "app")], netns=netns, **options)
 
     def _writer(self, name: str, kind: list[str], **options) -> Writer:
@@ -264,19 +282,33 @@ class Lab:
             raise LabError(f"the user {postgres.USER} cannot read below {self.work}: choose another work directory, such as one in /tmp")
 
     def _make_sites(self) -> None:
-        addresses = {name: self.network.address(name) for name in SITES}
-        for name in SITES:
-            directory = self.work / name
-            directory.mkdir()
-            shutil.chown(directory, postgres.USER, postgres.USER)
-            namespace = self.network.namespace(name)
-            site = Site(name, addresses[name], directory, self.processes)
-            if name in DATABASE_SITES:
-                library = self.work / "bin/lease_guard.so" if self.build is not None else None
-                site.postgres = PostgresSite(self.processes, name, site.address, directory, library, self.network.client_addresses, namespace)
-                self._write_application(site)
-            site.node = CoordNode(self.processes, name, directory, self.work / "bin", addresses, self.profile, site.postgres, namespace)
-            self.sites[name] = site
+        cluster = [member for member in self.members if member.name in self.first]
+        for member in self.members:
+            if member.site not in self.sites:
+                self._make_site(member.site)
+            site = self.sites[member.site]
+            directory, log = site.directory, f"{site.name}.coordd.log"
+            if site.nodes:
+                directory, log = self._make_directory(f"{site.name}/{member.name}"), f"{site.name}.coordd.{member.name}.log"
+            server = None if site.nodes else site.postgres
+            known = cluster if member in cluster else [*cluster, member]
+            site.nodes.append(CoordNode(self.processes, member, directory, self.work / "bin", self.work / "log" / log, known, self.profile,
+                                        server, site.namespace))
+
+    def _make_site(self, name: str) -> None:
+        site = Site(name, self.network.address(name), self._make_directory(name), self.processes, self.network.namespace(name))
+        if name in self.databases:
+            library = self.work / "bin/lease_guard.so" if self.build is not None else None
+            site.postgres = PostgresSite(self.processes, name, site.address, site.directory, library, self.network.client_addresses,
+                                         site.namespace)
+            self._write_application(site)
+        self.sites[name] = site
+
+    def _make_directory(self, name: str) -> Path:
+        directory = self.work / name
+        directory.mkdir()
+        shutil.chown(directory, postgres.USER, postgres.USER)
+        return directory
 
     def _write_application(self, site: Site) -> None:
         assert site.postgres is not None
@@ -291,12 +323,12 @@ class Lab:
         script.chmod(0o755)
 
     def _services(self) -> str:
-        lines = ["services:", "  - name: app", f"    profile: {self.profile}", f"    mode: {self.mode}", "    primary: site-a",
+        lines = ["services:", "  - name: app", f"    profile: {self.profile}", f"    mode: {self.mode}", f"    primary: {self.databases[0]}",
                  "    accept_vm_pause: true", "    max_lag: 64MiB", "    max_lag_seconds: 10"]
         if self.timing:
             lines.append("    timing: { " + ", ".join(f"{key}: {value}" for key, value in self.timing.items()) + " }")
         lines.append("    sites:")
-        for name in DATABASE_SITES:
+        for name in self.databases:
             address = self.sites[name].address
             lines += [f"      - site: {name}",
                       f"        postgres: {{ host: {address}, port: {POSTGRES_PORT}, user: coord, dbname: postgres }}",
