@@ -79,6 +79,11 @@ static const struct command_entry commands[] = {
       "let a proposed operation start; --fenced: the old primary is off, I vouch" },
     { "abort", run_abort, "ID [--reason TEXT]", "undo and end an operation, before its point of no return" },
     { "skip", run_skip, "ID STEP --reason TEXT", "go on without a step (never a safety step)" },
+    { "pki", ctl_pki,
+      "init DIR [--name CLUSTER] | node DIR NAME --id ID [--address HOST,...] | client DIR NAME --role operator|viewer "
+      "| "
+      "show FILE...",
+      "an authority and certificates of your own; --days: how long they are valid" },
     { "version", run_version, "", "" },
     { "help", run_help, "", "this text" },
 };
@@ -256,6 +261,11 @@ enum option_code {
     OPTION_NO_WAIT,
     OPTION_MERMAID,
     OPTION_DRY_RUN,
+    OPTION_NAME,
+    OPTION_ID,
+    OPTION_ADDRESS,
+    OPTION_ROLE,
+    OPTION_DAYS,
     OPTION_VERSION
 };
 
@@ -276,69 +286,72 @@ static const struct option options[] = { { "socket", required_argument, NULL, 'S
                                          { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
                                          { "mermaid", no_argument, NULL, OPTION_MERMAID },
                                          { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+                                         { "name", required_argument, NULL, OPTION_NAME },
+                                         { "id", required_argument, NULL, OPTION_ID },
+                                         { "address", required_argument, NULL, OPTION_ADDRESS },
+                                         { "role", required_argument, NULL, OPTION_ROLE },
+                                         { "days", required_argument, NULL, OPTION_DAYS },
                                          { "version", no_argument, NULL, OPTION_VERSION },
                                          { NULL, 0, NULL, 0 } };
+
+/* Where the text of an option goes; NULL: it takes none. */
+static const char **option_text(struct ctl *ctl, int code)
+{
+    struct {
+        int code;
+        const char **text;
+    } const texts[] = { { 'S', &ctl->socket_path },        { 's', &ctl->service },
+                        { OPTION_FORCE, &ctl->force },     { OPTION_REASON, &ctl->reason },
+                        { OPTION_CONFIRM, &ctl->confirm }, { OPTION_SINCE, &ctl->since },
+                        { OPTION_BASE, &ctl->base },       { OPTION_NAME, &ctl->name },
+                        { OPTION_ID, &ctl->id },           { OPTION_ADDRESS, &ctl->address },
+                        { OPTION_ROLE, &ctl->role },       { OPTION_DAYS, &ctl->days } };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].code == code)
+            return texts[i].text;
+    return NULL;
+}
+
+/* What an option without a text switches on; NULL: none of those. */
+static bool *option_flag(struct ctl *ctl, int code)
+{
+    struct {
+        int code;
+        bool *flag;
+    } const flags[] = { { 'f', &ctl->follow },
+                        { OPTION_JSON, &ctl->json },
+                        { OPTION_WATCH, &ctl->watch },
+                        { OPTION_FENCED, &ctl->fenced },
+                        { OPTION_NO_WAIT, &ctl->no_wait },
+                        { OPTION_MERMAID, &ctl->mermaid },
+                        { OPTION_DRY_RUN, &ctl->dry_run } };
+
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (flags[i].code == code)
+            return flags[i].flag;
+    return NULL;
+}
 
 /* The answer to one option; CTL_USAGE when it is wrong. `command` gets "help" or "version" when the option asks for that. */
 static int take_option(struct ctl *ctl, int code, const char *argument, const char **command)
 {
-    switch (code) {
-    case 'S':
-        ctl->socket_path = argument;
-        break;
-    case 's':
-        ctl->service = argument;
-        break;
-    case 'f':
-        ctl->follow = true;
-        break;
-    case 'h':
+    const char **text = option_text(ctl, code);
+    bool *flag = option_flag(ctl, code);
+
+    if (text != NULL)
+        *text = argument;
+    else if (flag != NULL)
+        *flag = true;
+    else if (code == 'h')
         *command = "help";
-        break;
-    case OPTION_VERSION:
+    else if (code == OPTION_VERSION)
         *command = "version";
-        break;
-    case OPTION_JSON:
-        ctl->json = true;
-        break;
-    case OPTION_TIMEOUT:
-        if (!yaml_value_number(YAML_DURATION, argument, &ctl->timeout_ms) || ctl->timeout_ms <= 0 ||
-            ctl->timeout_ms > 86400000)
-            return ctl_usage(ctl, "--timeout: expected a duration (500ms, 30s, 5m), got '%s'", argument);
-        break;
-    case OPTION_FORCE:
-        ctl->force = argument;
-        break;
-    case OPTION_REASON:
-        ctl->reason = argument;
-        break;
-    case OPTION_CONFIRM:
-        ctl->confirm = argument;
-        break;
-    case OPTION_SINCE:
-        ctl->since = argument;
-        break;
-    case OPTION_BASE:
-        ctl->base = argument;
-        break;
-    case OPTION_WATCH:
-        ctl->watch = true;
-        break;
-    case OPTION_FENCED:
-        ctl->fenced = true;
-        break;
-    case OPTION_NO_WAIT:
-        ctl->no_wait = true;
-        break;
-    case OPTION_MERMAID:
-        ctl->mermaid = true;
-        break;
-    case OPTION_DRY_RUN:
-        ctl->dry_run = true;
-        break;
-    default:
+    else if (code != OPTION_TIMEOUT)
         return CTL_USAGE; /* getopt has said which */
-    }
+    else if (!yaml_value_number(YAML_DURATION, argument, &ctl->timeout_ms) || ctl->timeout_ms <= 0 ||
+             ctl->timeout_ms > 86400000)
+        return ctl_usage(ctl, "--timeout: expected a duration (500ms, 30s, 5m), got '%s'", argument);
     return CTL_OK;
 }
 

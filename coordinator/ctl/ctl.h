@@ -34,6 +34,7 @@ struct ctl {
     const char *confirm;
     const char *since;
     const char *base;
+    const char *name, *id, *address, *role, *days; /* of pki */
     bool follow; /* -f: follow events; before a file name it means nothing by itself */
     bool watch, fenced, no_wait, mermaid, dry_run;
     const char *operands[CTL_OPERANDS_MAX];
@@ -101,5 +102,6 @@ int ctl_incidents(const struct ctl *ctl);
 int ctl_report(const struct ctl *ctl);
 int ctl_service_action(const struct ctl *ctl, const char *action);
 int ctl_operation_action(const struct ctl *ctl, const char *action);
+int ctl_pki(const struct ctl *ctl); /* needs no node */
 
 #endif

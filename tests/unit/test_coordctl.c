@@ -2,8 +2,8 @@
 #include "api_fixture.h"
 #include "base/status.h"
 #include "io/json.h"
+#include "program.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,65 +15,18 @@
 #include <cmocka.h>
 
 static struct api_fixture fixture;
-static char out[65536], err[65536];
 static char directory[64];
+#define out program_out
+#define err program_err
 
-static void slurp(const char *name, char *into)
-{
-    char path[128];
-    FILE *file;
-    size_t length;
-
-    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
-    file = fopen(path, "re");
-    assert_non_null(file);
-    length = fread(into, 1, 65535, file);
-    into[length] = '\0';
-    (void)fclose(file);
-    (void)unlink(path);
-}
-
-/* Runs coordctl with these arguments (ends with NULL), `input` as its standard input; returns its exit code. */
 static int run_with(const char *input, const char *const *arguments)
 {
-    const char *argv[24] = { COORDCTL };
-    char path[128];
-    int status = -1, pipes[2];
-    pid_t pid;
-
-    for (size_t i = 0; arguments[i] != NULL; i++)
-        argv[i + 1] = arguments[i];
-    assert_int_equal(pipe(pipes), 0);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        (void)dup2(pipes[0], STDIN_FILENO);
-        (void)close(pipes[0]);
-        (void)close(pipes[1]);
-        (void)snprintf(path, sizeof path, "%s/out", directory);
-        (void)dup2(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
-        (void)snprintf(path, sizeof path, "%s/err", directory);
-        (void)dup2(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDERR_FILENO);
+    if (fixture.socket_path[0] != '\0')
         (void)setenv("COORD_SOCKET", fixture.socket_path, 1);
-        (void)execv(COORDCTL, (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    (void)close(pipes[0]);
-    assert_int_equal(write(pipes[1], input, strlen(input)), strlen(input));
-    (void)close(pipes[1]);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status)); /* a sanitizer's abort is no exit */
-    slurp("out", out);
-    slurp("err", err);
-    return WEXITSTATUS(status);
+    return program_run(COORDCTL, input, arguments);
 }
 
 #define run(...) run_with("", (const char *const[]){ __VA_ARGS__, NULL })
-#define assert_says(text, part)                                                                                        \
-    do {                                                                                                               \
-        if (strstr(text, part) == NULL)                                                                                \
-            fail_msg("'%s' is not in: %s", part, text);                                                                \
-    } while (0)
 
 static int setup(void **state)
 {
