@@ -1,0 +1,5 @@
+add_library(tls_fixture STATIC ${CMAKE_CURRENT_LIST_DIR}/tls_fixture.c)
+target_compile_options(tls_fixture PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
+target_include_directories(tls_fixture INTERFACE ${CMAKE_CURRENT_LIST_DIR})
+target_link_libraries(tls_fixture PUBLIC coord_io_tls)
+coord_test(test_tls unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_tls.c LINKS tls_fixture)
