@@ -143,10 +143,14 @@ static bool number_of(const char *text, uint64_t *out)
     return true;
 }
 
+/* The first kept event after `since`; beyond the last number when there is none. */
 static uint64_t first_number(const struct state *s, uint64_t since)
 {
     uint64_t oldest = s->events.last_number >= EVENTS_MAX ? s->events.last_number - EVENTS_MAX + 1 : 1;
-    return since + 1 > oldest ? since + 1 : oldest;
+
+    if (since < oldest)
+        return oldest;
+    return since < s->events.last_number ? since + 1 : s->events.last_number + 1;
 }
 
 static bool wanted(const struct event *event, service_id service)

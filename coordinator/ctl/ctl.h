@@ -86,7 +86,7 @@ enum ctl_color ctl_color_of(const char *word);
 void ctl_time(int64_t at_ms, bool with_day, char out[CTL_TIME_MAX_BYTES]);
 /* "0.42 s", "12.3 s", "4 min 10 s". */
 void ctl_span(int64_t ms, char out[CTL_TIME_MAX_BYTES]);
-/* What a program sent and a terminal shows: control characters become spaces. */
+/* For what does not come out of an answer (those were cleaned when they came): through text_clean(). */
 void ctl_print_clean(FILE *out, const char *text);
 
 /* ---- the commands ---- */

@@ -97,13 +97,12 @@ static void say_gates(const struct ctl *ctl, const struct json_t *gates)
 {
     for (size_t i = 0; i < json_item_count(gates); i++) {
         const struct json_t *gate = json_item(gates, i);
-        const char *reason = json_look_text(gate, "reason");
+        const char *name = json_look_text(gate, "gate"), *reason = json_look_text(gate, "reason");
 
         if (json_look_bool(gate, "passed"))
             continue;
-        (void)fprintf(ctl->err, "  gate %s says no: ", json_look_text(gate, "gate"));
-        ctl_print_clean(ctl->err, reason != NULL ? reason : "");
-        (void)fprintf(ctl->err, "%s\n", json_look_bool(gate, "override") ? "" : " (cannot be overridden)");
+        (void)fprintf(ctl->err, "  gate %s says no: %s%s\n", name != NULL ? name : "?", reason != NULL ? reason : "",
+                      json_look_bool(gate, "override") ? "" : " (cannot be overridden)");
     }
 }
 
@@ -147,6 +146,8 @@ struct json_t *ctl_try(const struct ctl *ctl, const char *method, const char *ta
         result = json_read(answer.body, answer.body_bytes, err);
         if (result == NULL)
             (void)error_wrap(err, "%s answered %d", ctl->socket_path, answer.code);
+        else /* a file and its mistakes have lines; everything else is one */
+            json_clean(result, json_look(result, "yaml") != NULL || json_look(result, "errors") != NULL);
     }
     http_unix_answer_free(&answer);
     free(text);
@@ -196,9 +197,11 @@ int ctl_print_text(const struct ctl *ctl, const char *target)
     if (http_unix_call(&request, &answer, &err) != STATUS_OK) {
         exit_code = ctl_fail(ctl, err.status, contact_fix(err.status), "%s", err.text);
     } else if (answer.code / 100 == 2) {
+        text_clean(answer.body, answer.body_bytes, true);
         (void)fwrite(answer.body, 1, answer.body_bytes, ctl->out);
     } else {
         struct json_t *body = json_read(answer.body, answer.body_bytes, &err);
+        json_clean(body, false);
         exit_code = body != NULL ? ctl_say_error(ctl, body) : ctl_fail(ctl, err.status, NULL, "%s", err.text);
         json_free(body);
     }

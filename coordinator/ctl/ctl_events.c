@@ -22,9 +22,8 @@ static void print_event(const struct ctl *ctl, const struct json_t *event)
     bool alarm = strcmp(word(event, "event"), "alarm") == 0;
 
     ctl_time(json_look_int(event, "at_ms", 0), true, at);
-    (void)fprintf(ctl->out, "%s  %s%-11s ", at, alarm ? ctl_color_on(ctl, CTL_RED) : "", word(event, "event"));
-    ctl_print_clean(ctl->out, word(event, "text"));
-    (void)fprintf(ctl->out, "%s\n", alarm ? ctl_color_off(ctl) : "");
+    (void)fprintf(ctl->out, "%s  %s%-11s %s%s\n", at, alarm ? ctl_color_on(ctl, CTL_RED) : "", word(event, "event"),
+                  word(event, "text"), alarm ? ctl_color_off(ctl) : "");
 }
 
 struct streaming {
@@ -51,6 +50,7 @@ static bool on_data(void *ctx, const char *data, size_t length)
         s->used = 0;
         if (event == NULL)
             continue;
+        json_clean(event, false);
         if (s->ctl->json)
             ctl_print_json(s->ctl, event);
         else
@@ -80,6 +80,7 @@ static int follow(const struct ctl *ctl, const char *target)
                              "coordctl events -f at another node, or here when coordd runs again", "%s", err.text);
     } else if (answer.code / 100 != 2) {
         struct json_t *body = json_read(answer.body, answer.body_bytes, &err);
+        json_clean(body, false);
         exit_code = body != NULL ? ctl_say_error(ctl, body) : ctl_fail(ctl, err.status, NULL, "%s", err.text);
         json_free(body);
     }

@@ -56,10 +56,8 @@ static void say_steps(struct following *f, const struct json_t *operation)
                       ctl_color_off(f->ctl));
         if (strcmp(state, "assigned") == 0 && node != NULL)
             (void)fprintf(f->ctl->out, " on %s%s", node, attempt > 1 ? " again" : "");
-        else if (detail != NULL && detail[0] != '\0') {
-            (void)fprintf(f->ctl->out, ": ");
-            ctl_print_clean(f->ctl->out, detail);
-        }
+        else if (detail != NULL && detail[0] != '\0')
+            (void)fprintf(f->ctl->out, ": %s", detail);
         (void)fprintf(f->ctl->out, "\n");
     }
 }

@@ -196,9 +196,7 @@ int ctl_why(const struct ctl *ctl)
     for (size_t i = 0; i < json_item_count(lines); i++) {
         const struct json_t *line = json_item(lines, i);
         ctl_time(json_look_int(line, "at_ms", 0), true, at);
-        (void)fprintf(ctl->out, "  %s  %-11s ", at, word(line, "event"));
-        ctl_print_clean(ctl->out, word(line, "text"));
-        (void)fprintf(ctl->out, "\n");
+        (void)fprintf(ctl->out, "  %s  %-11s %s\n", at, word(line, "event"), word(line, "text"));
     }
     json_free(why);
     return CTL_OK;

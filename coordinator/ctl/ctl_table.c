@@ -1,6 +1,7 @@
 #include "ctl/ctl.h"
 
 #include "base/check.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,9 +23,7 @@ static void add_row(struct ctl_table *t, const char *const *cells)
     for (size_t i = 0; i < t->column_count; i++) {
         char *copy = strdup(cells[i] != NULL ? cells[i] : "-");
         ASSERT(copy != NULL);
-        for (char *p = copy; *p != '\0'; p++)
-            if ((unsigned char)*p < 0x20 || *p == 0x7f)
-                *p = ' ';
+        text_clean(copy, strlen(copy), false);
         t->cells[t->row_count * t->column_count + i] = copy;
     }
     t->row_count++;
@@ -136,6 +135,10 @@ void ctl_span(int64_t ms, char out[CTL_TIME_MAX_BYTES])
 
 void ctl_print_clean(FILE *out, const char *text)
 {
-    for (; *text != '\0'; text++)
-        (void)fputc((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text, out);
+    char *copy = strdup(text);
+
+    ASSERT(copy != NULL);
+    text_clean(copy, strlen(copy), false);
+    (void)fputs(copy, out);
+    free(copy);
 }

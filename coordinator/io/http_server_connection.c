@@ -175,7 +175,7 @@ static void refuse(struct connection *c, int code, const char *message)
     http_refusal_body(code, message, body, sizeof body);
     c->keep_alive = false;
     (void)uv_read_stop(&c->peer.stream);
-    answer(c, code, "application/json", body, strlen(body), false);
+    answer(c, code, "application/json", body, strlen(body), c->head);
 }
 
 /* ---- parsing ---- */
@@ -192,7 +192,7 @@ static int on_message_begin(llhttp_t *parser)
     struct connection *c = parser->data;
 
     c->target_bytes = c->header_bytes = c->body_bytes = 0;
-    c->request_complete = false;
+    c->request_complete = c->head = false;
     return HPE_OK;
 }
 
@@ -200,6 +200,7 @@ static int on_url(llhttp_t *parser, const char *at, size_t length)
 {
     struct connection *c = parser->data;
 
+    c->head = parser->method == HTTP_HEAD;
     if (c->target_bytes + length > HTTP_TARGET_MAX_BYTES)
         return parser_refuse(c, 414, "the path and query are too long");
     memcpy(c->target.text + c->target_bytes, at, length);
@@ -279,7 +280,7 @@ static void dispatch(struct connection *c)
     x->server = c->server;
     x->connection = c;
     x->chunked = c->parser.http_major > 1 || (c->parser.http_major == 1 && c->parser.http_minor >= 1);
-    x->head = c->parser.method == HTTP_HEAD;
+    x->head = c->head;
     c->server->exchange_count++;
     c->exchange = x;
     c->phase = ANSWERING;

@@ -33,6 +33,7 @@ struct connection {
     enum phase phase;
     llhttp_t parser;
     bool request_complete, keep_alive, peer_ended;
+    bool head; /* the request is a HEAD: its answer, a refusal too, is the header alone */
     int refusal; /* HTTP code that a parser callback wants; 0: none */
     const char *refusal_text;
     size_t target_bytes, header_bytes, request_bytes, body_bytes, body_capacity;

@@ -2,6 +2,7 @@
 #include "io/json.h"
 
 #include "base/check.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -107,6 +108,25 @@ char *json_print(const struct json_t *value)
 char *json_print_pretty(const struct json_t *value)
 {
     return print(value, JSON_INDENT(2));
+}
+
+void json_clean(struct json_t *value, bool keep_lines)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+
+    if (json_is_string(value)) {
+        size_t length = json_string_length(value);
+        char *text = malloc(length + 1);
+        ASSERT(text != NULL);
+        memcpy(text, json_string_value(value), length + 1);
+        text_clean(text, length, keep_lines);
+        ASSERT(json_string_setn(value, text, length) == 0);
+        free(text);
+    }
+    json_array_foreach(value, i, item) json_clean(item, keep_lines);
+    json_object_foreach(value, key, item) json_clean(item, keep_lines);
 }
 
 void json_free(struct json_t *value)

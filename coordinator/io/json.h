@@ -26,6 +26,8 @@ void json_append_text(struct json_t *array, const char *text);
 /* Gives: free() it. One line, without a newline, or indented by two. Keys keep the order in which they were put. */
 char *json_print(const struct json_t *value);
 char *json_print_pretty(const struct json_t *value);
+/* Every text in it passes through text_clean(): what a node or a program sent is about to be shown. */
+void json_clean(struct json_t *value, bool keep_lines);
 void json_free(struct json_t *value); /* and everything put into it; NULL is fine */
 
 /* Read. Duplicate keys, bad UTF-8, trailing bytes and nesting beyond reason are refused: NULL, `err` says where. Free with json_free. */

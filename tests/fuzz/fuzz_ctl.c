@@ -30,6 +30,17 @@ static int abort_operation(const struct ctl *ctl)
     return ctl_operation_action(ctl, "abort");
 }
 
+/* Whatever a node says, a terminal only shows it. */
+static void assert_clean(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char at = (unsigned char)text[i];
+        ASSERT(at >= 0x20 || at == '\n' || at == '\t');
+        ASSERT(at != 0x7f);
+        ASSERT(at != 0xc2 || i + 1 == length || (unsigned char)text[i + 1] >= 0xa0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int (*const commands[])(const struct ctl *ctl) = { ctl_status,    ctl_why,    ctl_events,
@@ -58,6 +69,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ASSERT(result >= CTL_OK && result <= CTL_TIMED_OUT);
     ASSERT(fclose(ctl.out) == 0 && fclose(ctl.err) == 0);
     ASSERT(result == CTL_OK || out_bytes + err_bytes > 0);
+    if (!ctl.color) {
+        assert_clean(out, out_bytes);
+        assert_clean(said, err_bytes);
+    }
     free(out);
     free(said);
     return 0;

@@ -471,6 +471,9 @@ static void events_are_listed_since_a_number_and_followed_as_they_happen(void **
     assert_int_equal(call("GET", target, NULL), 200);
     assert_true(json_item_count(json_look(answer, "events")) >= 1);
     assert_int_equal(json_look_int(json_item(json_look(answer, "events"), 0), "number", 0), next + 1);
+    assert_int_equal(call("GET", "/v1/events?since=18446744073709551615", NULL), 200); /* the last number there is */
+    assert_int_equal(json_item_count(json_look(answer, "events")), 0);
+    assert_int_equal(call("GET", "/v1/events?since=18446744073709551616", NULL), 400);
     assert_int_equal(waitpid_any(), 0);
     finish();
 }

@@ -199,6 +199,12 @@ static void head_has_no_body_and_http_1_0_no_chunks(void **state)
     begin((struct http_server_options){ 0 });
     answer = whole("HEAD /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    answer = whole("HEAD /%00 HTTP/1.1\r\nHost: h\r\n\r\n"); /* a refusal is no exception */
+    assert_non_null(strstr(answer, "HTTP/1.1 400 "));
+    assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    answer = whole("HEAD /x HTTP/1.1\r\nHost: h\r\n\r\nGET /%00 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_non_null(strstr(answer, "HTTP/1.1 400 "));
+    assert_non_null(strstr(answer, "\r\n\r\n{\"status\":\"invalid\"")); /* of the GET alone */
     answer = whole("GET /x HTTP/1.0\r\n\r\n");
     assert_non_null(strstr(answer, "Connection: close\r\n"));
     {

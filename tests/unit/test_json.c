@@ -1,4 +1,5 @@
 /* Building mends what JSON cannot hold; strict reading names the key that is wrong. */
+#include "base/text.h"
 #include "io/json.h"
 
 #include <setjmp.h>
@@ -151,6 +152,39 @@ static void deep_nesting_is_refused(void **state)
     assert_null(json_read(text, sizeof text, &err));
 }
 
+/* What is shown to people may come from whoever can write into a log or a server's answer. */
+static void nothing_that_steers_a_terminal_is_left_in_a_cleaned_text(void **state)
+{
+    static const struct {
+        const char *text, *clean;
+    } cases[] = { { "\033[2J\007ok\177", " [2J ok " },
+                  { "a\nb\tc", "a b c" },
+                  { "\xc2\x9b"
+                    "31mred \xc3\xbc",
+                    "  31mred \xc3\xbc" }, /* CSI of eight bits, as UTF-8 */
+                  { "\xe2\x80\xae"
+                    "x\xe2\x81\xa9 \xe2\x82\xac",
+                    "   x    \xe2\x82\xac" } }; /* direction; a euro stays */
+    struct error err = ERROR_NONE;
+    struct json_t *value = json_read("{\"a\":[{\"b\":\"\\u001b[m\\nx\"}],\"c\":1}", 33, &err);
+    char bytes[] = "a\n\x9b\tb\xe2\x80";
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[64];
+        text_set(text, sizeof text, "%s", cases[i].text);
+        text_clean(text, strlen(text), false);
+        assert_string_equal(text, cases[i].clean);
+    }
+    text_clean(bytes, sizeof bytes - 1, true);
+    assert_string_equal(bytes, "a\n?\tb\?\?"); /* no UTF-8 */
+    json_clean(value, true);
+    assert_string_equal(json_look_text(json_item(json_look(value, "a"), 0), "b"), " [m\nx");
+    json_clean(value, false);
+    assert_string_equal(json_look_text(json_item(json_look(value, "a"), 0), "b"), " [m x");
+    json_clean(NULL, false);
+    json_free(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +194,7 @@ int main(void)
         cmocka_unit_test(the_wrong_key_is_named),
         cmocka_unit_test(what_is_no_strict_json_is_refused),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(nothing_that_steers_a_terminal_is_left_in_a_cleaned_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
