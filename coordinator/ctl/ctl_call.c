@@ -67,6 +67,7 @@ int ctl_fail(const struct ctl *ctl, enum status status, const char *fix, const c
     va_start(args, format);
     text_set_list(message, sizeof message, format, args);
     va_end(args);
+    text_clean(message, strlen(message), false); /* it may quote a file or an answer */
     if (ctl->json) {
         struct json_t *body = json_make_object();
         json_put_text(body, "status", status_word(status));
