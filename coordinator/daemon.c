@@ -26,6 +26,8 @@ static void on_fatal(void *ctx, const char *reason)
 
 /* --- what the loop calls --- */
 
+static void end_when_resigned(struct daemon *d);
+
 static void on_wake(uv_async_t *wake)
 {
     struct daemon *d = wake->data;
@@ -68,6 +70,7 @@ static void on_check(uv_check_t *check)
         return;
     daemon_leader_tick(d);
     daemon_lease_tick(d);
+    end_when_resigned(d);
 }
 
 static void on_beat(uv_timer_t *beat)
@@ -183,6 +186,14 @@ static void step_close(struct daemon *d)
     }
 }
 
+static void close_now(struct daemon *d)
+{
+    d->closing = true;
+    d->closing_us = clock_now_us();
+    step_close(d);
+}
+
+/* A leader hands over first: its followers would take an election timeout to notice that it is gone. A second signal does not wait. */
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
@@ -191,9 +202,18 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     log_event(LOG_LEVEL_INFO, "stopping", "node=%s signal=%d", daemon_name(d), number);
     daemon_notify("STOPPING=1");
-    d->closing = true;
-    d->closing_us = clock_now_us();
-    step_close(d);
+    if (d->ending_us == 0 && daemon_resign(d))
+        d->ending_us = clock_now_us();
+    else
+        close_now(d);
+}
+
+static void end_when_resigned(struct daemon *d)
+{
+    int64_t election_us = raft_timing_of(d->config.timing).election_ms * INT64_C(1000);
+
+    if (d->ending_us != 0 && (!d->leader.leading || clock_now_us() - d->ending_us > election_us))
+        close_now(d);
 }
 
 /* --- start, in order --- */

@@ -94,6 +94,7 @@ struct daemon {
     bool start_refused;                      /* NODE_STARTED was, and the log says so */
     epoch_t accused_epoch[SERVICES_MAX];     /* of the last write after an expiry that was logged */
     bool initialising;                       /* CLUSTER_INIT is on its way */
+    int64_t ending_us;                       /* since when leadership is being handed over before closing; 0: not */
     bool closing;
     int64_t closing_us; /* since when */
     int handles_open;
@@ -109,6 +110,8 @@ void daemon_on_leadership(void *ctx, const struct rnode_leadership *now);
 void daemon_submit(struct daemon *d, const struct command *c, unsigned deadline_ms, daemon_submitted done, void *ctx);
 void daemon_drive(struct daemon *d);       /* proposes what core/leader wants now */
 void daemon_leader_tick(struct daemon *d); /* after the network was read */
+/* Hands leadership to another voter, whoever is best; false when there is nothing to hand over or nobody to take it. */
+bool daemon_resign(struct daemon *d);
 void daemon_flush_unsent(struct daemon *d);
 
 /* daemon_watch.c */

@@ -54,8 +54,8 @@ static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *byt
     (void)term;
     if (command_decode(d->applying, bytes, length, &err) != STATUS_OK) {
         log_event(LOG_LEVEL_ERROR, "entry_unreadable",
-                  "index=%" PRIu64 " error=%s fix=\"this node is older than the one that wrote it: upgrade it\"", index,
-                  err.text);
+                  "index=%" PRIu64 " error=%s fix=\"this coordd is older than the one that wrote it: upgrade it\"",
+                  index, err.text);
         _exit(DAEMON_EXIT_FATAL);
     }
     fsm_apply(d->state, index, d->applying, &outcome);
@@ -165,7 +165,9 @@ void daemon_submit(struct daemon *d, const struct command *c, unsigned deadline_
 {
     struct submission *sub;
     size_t length = 0;
-    enum status status = d->closing ? STATUS_CANCELED : command_encode(c, d->entry, RNODE_PAYLOAD_MAX_BYTES, &length);
+    enum status status = d->closing
+                             ? STATUS_CANCELED
+                             : command_encode(c, d->state->cluster_version, d->entry, RNODE_PAYLOAD_MAX_BYTES, &length);
 
     if (status == STATUS_OK) {
         sub = malloc(sizeof *sub);
@@ -294,18 +296,31 @@ void daemon_drive(struct daemon *d)
     d->nudge = false;
 }
 
-static void hand_over(struct daemon *d, int64_t now_us)
+static bool transfer(struct daemon *d, node_id target)
 {
     struct error err = ERROR_NONE;
+
+    if (rnode_transfer(node_uv_rnode(d->node), target, &err) != STATUS_OK) {
+        log_event(LOG_LEVEL_WARNING, "transfer_failed", "to=%s error=%s", state_node_name(d->state, target), err.text);
+        return false;
+    }
+    log_event(LOG_LEVEL_INFO, "transfer", "to=%s", state_node_name(d->state, target));
+    return true;
+}
+
+static void hand_over(struct daemon *d, int64_t now_us)
+{
     node_id target = leader_transfer_to(&d->leader, d->state);
 
-    if (target == 0 || now_us - d->transferred_us < TRANSFER_PAUSE_US)
+    if (target == 0 || d->ending_us != 0 || now_us - d->transferred_us < TRANSFER_PAUSE_US)
         return;
     d->transferred_us = now_us;
-    if (rnode_transfer(node_uv_rnode(d->node), target, &err) != STATUS_OK)
-        log_event(LOG_LEVEL_WARNING, "transfer_failed", "to=%s error=%s", state_node_name(d->state, target), err.text);
-    else
-        log_event(LOG_LEVEL_INFO, "transfer", "to=%s", state_node_name(d->state, target));
+    (void)transfer(d, target);
+}
+
+bool daemon_resign(struct daemon *d)
+{
+    return d->leader.leading && transfer(d, leader_successor(&d->leader, d->state));
 }
 
 void daemon_leader_tick(struct daemon *d)

@@ -143,6 +143,7 @@ static void announce_start(struct daemon *d)
     command_clear(c, COMMAND_NODE_STARTED);
     text_set(c->who, sizeof c->who, "node %s", daemon_name(d));
     c->node_started.node = d->self;
+    c->node_started.version = program_version;
     daemon_submit(d, c, REPORT_DEADLINE_MS, on_started, d);
 }
 

@@ -53,6 +53,7 @@ class CoordNode:
     timing: str
     postgres: PostgresSite | None
     namespace: int | None = None
+    program: str = "coordd"
     child: Child | None = None
 
     @property
@@ -77,7 +78,7 @@ class CoordNode:
         self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
 
     def start(self) -> None:
-        argv = [str(self.programs / "coordd"), "run", "-c", str(self.config_file)]
+        argv = [str(self.programs / self.program), "run", "-c", str(self.config_file)]
         self.child = self.processes.start(f"{self.site}.coordd.{self.name}", argv, self.log, site=self.site, user=USER, netns=self.namespace)
 
     def kill(self) -> None:

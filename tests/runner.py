@@ -21,7 +21,7 @@ FUZZ_S, FUZZ_SHORT_S = 60, 5  # for each program
 
 
 def run_e2e(only: str) -> Result:
-    built = build(SOURCE, "release", PROGRAMS)
+    built = build(SOURCE, "release", (*PROGRAMS, "coordd_next"))
     report = built / f"{only}.result"
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "tests.e2e", "--build", str(built), "--result", str(report), "--set", only]

@@ -289,6 +289,7 @@ static struct json_t *view_cluster(const struct state *s, const struct api_node 
     json_put_int(o, "term", (int64_t)node->term);
     json_put_int(o, "applied_index", (int64_t)s->applied_index);
     json_put_int(o, "config_version", (int64_t)s->config_version);
+    json_put_int(o, "version", s->cluster_version);
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *member = &s->members[i];
         struct json_t *n;
@@ -301,6 +302,7 @@ static struct json_t *view_cluster(const struct state *s, const struct api_node 
         json_put_text(n, "address", member->address);
         json_put_bool(n, "witness", member->witness);
         json_put_bool(n, "heard", member->heard);
+        json_put_int(n, "version", member->version);
         json_append(nodes, n);
     }
     json_put(o, "nodes", nodes);

@@ -1,6 +1,7 @@
 #include "core/codec.h"
 
 #include "base/check.h"
+#include "core/version.h"
 
 #include <string.h>
 
@@ -28,6 +29,14 @@ void codec_refuse(struct codec *c)
 bool codec_ok(const struct codec *c)
 {
     return c->reading ? reader_ok(&c->r) : writer_ok(&c->w) && !c->invalid;
+}
+
+void codec_version(struct codec *c, uint8_t version)
+{
+    c->version = version;
+    codec_u8(c, &c->version);
+    if (c->version < CLUSTER_VERSION_FIRST || c->version > program_version)
+        codec_refuse(c);
 }
 
 enum status codec_written(const struct codec *c, size_t *length_bytes)
@@ -225,6 +234,7 @@ void codec_members(struct codec *c, struct member members[NODES_MAX], bool heard
             continue;
         codec_bool(c, &members[i].heard);
         codec_u64(c, &members[i].heard_index);
+        codec_u8(c, &members[i].version);
     }
 }
 

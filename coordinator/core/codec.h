@@ -12,7 +12,8 @@
 
 struct codec {
     bool reading;
-    bool invalid; /* writing: the struct holds what no reader would accept */
+    bool invalid;    /* writing: the struct holds what no reader would accept */
+    uint8_t version; /* the cluster version of the bytes (core/version.h); what came later is not in them */
     struct writer w;
     struct reader r;
 };
@@ -21,6 +22,8 @@ void codec_write_init(struct codec *c, void *out, size_t capacity_bytes);
 void codec_read_init(struct codec *c, const void *bytes, size_t length_bytes);
 void codec_refuse(struct codec *c);
 bool codec_ok(const struct codec *c);
+/* One byte: the version of what follows. Writing: `version`; reading: one that this program knows. */
+void codec_version(struct codec *c, uint8_t version);
 /* OK, FULL, or INVALID; `length_bytes` is what was written. */
 enum status codec_written(const struct codec *c, size_t *length_bytes);
 /* OK, or CORRUPT: something was refused, or bytes are left over. `what` is for the text. */

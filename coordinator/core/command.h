@@ -16,6 +16,7 @@
     X(COMMAND_SERVICE_SET, "service_set")         /* operator: arm, disarm, pause, resume */                           \
     X(COMMAND_NODE_HEARD, "node_heard")           /* leader: a node is heard again, or is silent */                    \
     X(COMMAND_NODE_STARTED, "node_started")       /* each node, once per life of its process: it acts from there on */ \
+    X(COMMAND_CLUSTER_VERSION, "cluster_version") /* leader: every member reads it */                                  \
     X(COMMAND_OPINION, "opinion")                 /* each node, on change */                                           \
     X(COMMAND_EXECUTOR_SET, "executor_set")       /* leader */                                                         \
     X(COMMAND_GRANT, "grant")                     /* a site's executor asks for the lease */                           \
@@ -39,7 +40,7 @@ enum command_kind { COMMAND_LIST(COMMAND_ENUM) COMMAND_KIND_COUNT };
 struct command_cluster_init {
     uint64_t cluster_id;
     uint32_t election_ms;
-    struct member members[NODES_MAX]; /* heard and heard_index are ignored */
+    struct member members[NODES_MAX]; /* heard, heard_index and version are ignored */
     struct site sites[SITES_MAX];
 };
 struct command_config_apply {
@@ -59,6 +60,10 @@ struct command_node_heard {
 };
 struct command_node_started {
     node_id node;
+    uint8_t version; /* its program_version */
+};
+struct command_cluster_version {
+    uint8_t version;
 };
 struct command_opinion {
     node_id node;
@@ -149,6 +154,7 @@ struct command {
         struct command_service_set service_set;
         struct command_node_heard node_heard;
         struct command_node_started node_started;
+        struct command_cluster_version cluster_version;
         struct command_opinion opinion;
         struct command_executor_set executor_set;
         struct command_grant grant;
@@ -173,9 +179,10 @@ const char *command_word(enum command_kind kind);
 /* Zeroes the header and the part of the union that `kind` uses, and sets the kind. */
 void command_clear(struct command *c, enum command_kind kind);
 
-/* OK, or FULL. */
-enum status command_encode(const struct command *c, void *out, size_t capacity_bytes, size_t *length_bytes);
-/* OK, or CORRUPT: version, kind, bounds or left-over bytes that are not known. `c` is undefined then. */
+/* `version` is the cluster's, as the writer has applied it: every member reads that. OK, INVALID or FULL. */
+enum status command_encode(const struct command *c, uint8_t version, void *out, size_t capacity_bytes,
+                           size_t *length_bytes);
+/* OK, or CORRUPT: a newer version than program_version, a kind, bounds or left-over bytes that are not known. `c` is undefined then. */
 enum status command_decode(struct command *c, const void *bytes, size_t length_bytes, struct error *err);
 /* Puts the leader's display time into an encoded command, without decoding it whole. CORRUPT when it is too short. */
 enum status command_stamp(void *bytes, size_t length_bytes, int64_t at_ms);

@@ -1,11 +1,11 @@
 #include "core/codec.h"
 #include "core/command.h"
 #include "core/gates.h"
+#include "core/version.h"
 
 #include <string.h>
 
 /* version u8, kind u8, at_ms i64, who, and what the kind needs. The first three have fixed places, for command_stamp. */
-#define COMMAND_VERSION 1
 #define COMMAND_AT_OFFSET 2
 #define OUTCOME_VERSION 1
 
@@ -45,6 +45,12 @@ static void visit_service_set(struct codec *c, struct command *m)
 static void visit_node_started(struct codec *c, struct command *m)
 {
     codec_u64(c, &m->node_started.node);
+    codec_u8(c, &m->node_started.version);
+}
+
+static void visit_cluster_version(struct codec *c, struct command *m)
+{
+    codec_u8(c, &m->cluster_version.version);
 }
 
 static void visit_node_heard(struct codec *c, struct command *m)
@@ -190,6 +196,7 @@ static const struct command_shape shapes[COMMAND_KIND_COUNT] = {
     SHAPE(COMMAND_SERVICE_SET, service_set, visit_service_set),
     SHAPE(COMMAND_NODE_HEARD, node_heard, visit_node_heard),
     SHAPE(COMMAND_NODE_STARTED, node_started, visit_node_started),
+    SHAPE(COMMAND_CLUSTER_VERSION, cluster_version, visit_cluster_version),
     SHAPE(COMMAND_OPINION, opinion, visit_opinion),
     SHAPE(COMMAND_EXECUTOR_SET, executor_set, visit_executor_set),
     SHAPE(COMMAND_GRANT, grant, visit_grant),
@@ -216,13 +223,9 @@ void command_clear(struct command *c, enum command_kind kind)
     c->kind = kind;
 }
 
-static void visit_command(struct codec *c, struct command *m)
+static void visit_command(struct codec *c, uint8_t version, struct command *m)
 {
-    uint8_t version = COMMAND_VERSION;
-
-    codec_u8(c, &version);
-    if (version != COMMAND_VERSION)
-        codec_refuse(c);
+    codec_version(c, version);
     CODEC_ENUM(c, &m->kind, COMMAND_KIND_COUNT);
     if (!codec_ok(c))
         return;
@@ -233,12 +236,13 @@ static void visit_command(struct codec *c, struct command *m)
     shapes[m->kind].visit(c, m);
 }
 
-enum status command_encode(const struct command *c, void *out, size_t capacity_bytes, size_t *length_bytes)
+enum status command_encode(const struct command *c, uint8_t version, void *out, size_t capacity_bytes,
+                           size_t *length_bytes)
 {
     struct codec codec;
 
     codec_write_init(&codec, out, capacity_bytes);
-    visit_command(&codec, (struct command *)(uintptr_t)c); /* a writing codec changes nothing */
+    visit_command(&codec, version, (struct command *)(uintptr_t)c); /* a writing codec changes nothing */
     return codec_written(&codec, length_bytes);
 }
 
@@ -247,13 +251,13 @@ enum status command_decode(struct command *c, const void *bytes, size_t length_b
     const uint8_t *head = bytes;
     struct codec codec;
 
-    if (length_bytes >= 2 && head[0] != COMMAND_VERSION)
-        return error_set(err, STATUS_CORRUPT, "command: version %u is not known here (%u is)", head[0],
-                         (unsigned)COMMAND_VERSION);
+    if (length_bytes >= 2 && head[0] > program_version)
+        return error_set(err, STATUS_CORRUPT, "a command of cluster version %u, and this coordd reads up to %u",
+                         head[0], program_version);
     if (length_bytes >= 2 && head[1] >= COMMAND_KIND_COUNT)
         return error_set(err, STATUS_CORRUPT, "command: kind %u is not known here", head[1]);
     codec_read_init(&codec, bytes, length_bytes);
-    visit_command(&codec, c);
+    visit_command(&codec, 0, c);
     return codec_read_done(&codec, length_bytes >= 2 ? command_word(head[1]) : "command", err);
 }
 

@@ -58,6 +58,7 @@ static void (*const handlers[COMMAND_KIND_COUNT])(struct state *, const struct c
     [COMMAND_SERVICE_SET] = fsm_service_set,
     [COMMAND_NODE_HEARD] = fsm_node_heard,
     [COMMAND_NODE_STARTED] = fsm_node_started,
+    [COMMAND_CLUSTER_VERSION] = fsm_cluster_version,
     [COMMAND_OPINION] = fsm_opinion,
     [COMMAND_EXECUTOR_SET] = fsm_executor_set,
     [COMMAND_GRANT] = fsm_grant,

@@ -221,8 +221,28 @@ void fsm_node_started(struct state *s, const struct command *c, struct outcome *
         fsm_refuse(o, "node %" PRIu64 " is no member", c->node_started.node);
         return;
     }
+    if (c->node_started.version < s->cluster_version) {
+        fsm_refuse(o, "node %s reads up to cluster version %u, and the cluster is at %u: install the newer coordd",
+                   s->members[slot].name, c->node_started.version, s->cluster_version);
+        return;
+    }
+    s->members[slot].version = c->node_started.version;
     o->value = s->applied_index;
     event_add(s, EVENT_NODE, SERVICE_NONE, s->members[slot].site, 0, "node %s has started", s->members[slot].name);
+}
+
+void fsm_cluster_version(struct state *s, const struct command *c, struct outcome *o)
+{
+    uint8_t version = c->cluster_version.version;
+
+    if (version <= s->cluster_version || version > state_common_version(s)) {
+        fsm_refuse(o, "the cluster is at version %u, and every member reads up to %u", s->cluster_version,
+                   state_common_version(s));
+        return;
+    }
+    s->cluster_version = version;
+    event_add(s, EVENT_NODE, SERVICE_NONE, SITE_NONE, 0,
+              "every node runs a coordd of cluster version %u: older ones can no longer be started", version);
 }
 
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)

@@ -17,6 +17,7 @@ void fsm_cluster_init(struct state *s, const struct command *c, struct outcome *
 void fsm_config_apply(struct state *s, const struct command *c, struct outcome *o);
 void fsm_service_set(struct state *s, const struct command *c, struct outcome *o);
 void fsm_node_started(struct state *s, const struct command *c, struct outcome *o);
+void fsm_cluster_version(struct state *s, const struct command *c, struct outcome *o);
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o);
 void fsm_opinion(struct state *s, const struct command *c, struct outcome *o);
 void fsm_executor_set(struct state *s, const struct command *c, struct outcome *o);

@@ -133,6 +133,11 @@ static bool next_for_cluster(const struct leader *l, const struct state *s, stru
         out->node_heard.heard = !m->heard;
         return true;
     }
+    if (state_common_version(s) > s->cluster_version) {
+        command_clear(out, COMMAND_CLUSTER_VERSION);
+        out->cluster_version.version = state_common_version(s);
+        return true;
+    }
     return false;
 }
 
@@ -454,26 +459,46 @@ static bool at_a_primary(const struct state *s, site_id site)
     return false;
 }
 
-node_id leader_transfer_to(const struct leader *l, const struct state *s)
+/* Of those that are heard: a witness, else one away from every primary, else (`anyone`) any; 0: none. */
+static node_id best_successor(const struct leader *l, const struct state *s, bool anyone)
 {
-    int self = state_member_slot(s, l->self);
-    node_id witness = 0, other = 0;
+    node_id witness = 0, away = 0, other = 0;
 
-    if (!l->leading || self < 0 || l->counted_us < SETTLED_ELECTIONS * (int64_t)s->election_ms * 1000)
-        return 0;
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *m = &s->members[i];
 
-        if (m->id == 0 || (int)i == self || l->heard_us[i] == LEADER_NOT_YET || silent(l, s, i))
+        if (m->id == 0 || m->id == l->self || l->heard_us[i] == LEADER_NOT_YET || silent(l, s, i))
             continue;
-        if (m->witness && witness == 0)
+        if (witness == 0 && m->witness)
             witness = m->id;
-        if (other == 0 && (l->wants_transfer || !at_a_primary(s, m->site)))
+        if (away == 0 && !at_a_primary(s, m->site))
+            away = m->id;
+        if (other == 0 && anyone)
             other = m->id;
     }
-    if (witness != 0 && (!s->members[self].witness || l->wants_transfer))
+    if (witness != 0)
         return witness;
-    if (l->wants_transfer || at_a_primary(s, s->members[self].site))
-        return other;
-    return 0;
+    return away != 0 ? away : other;
+}
+
+node_id leader_successor(const struct leader *l, const struct state *s)
+{
+    return best_successor(l, s, true);
+}
+
+node_id leader_transfer_to(const struct leader *l, const struct state *s)
+{
+    int self = state_member_slot(s, l->self);
+    node_id best;
+    int slot;
+
+    if (!l->leading || self < 0 || l->counted_us < SETTLED_ELECTIONS * (int64_t)s->election_ms * 1000)
+        return 0;
+    if (l->wants_transfer)
+        return leader_successor(l, s);
+    best = best_successor(l, s, false);
+    slot = state_member_slot(s, best);
+    if (s->members[self].witness || slot < 0)
+        return 0;
+    return s->members[slot].witness || at_a_primary(s, s->members[self].site) ? best : 0;
 }

@@ -67,5 +67,7 @@ bool leader_next(struct leader *l, const struct state *s, int64_t stamp_ms, stru
 void leader_proposed_done(struct leader *l, unsigned slot);
 /* The node that should lead instead, since the leader sits at a primary's site, or a witness could lead, or it stalls; 0: stay. */
 node_id leader_transfer_to(const struct leader *l, const struct state *s);
+/* Who should lead when this node ends; 0: nobody is heard. */
+node_id leader_successor(const struct leader *l, const struct state *s);
 
 #endif

@@ -1,16 +1,17 @@
 #include "core/codec.h"
 #include "core/fsm.h"
 #include "core/gates.h"
+#include "core/version.h"
 
 #include "base/check.h"
 #include "base/crc32c.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-/* magic u32, version u32, length u32 and CRC-32C u32 of what follows: the state. Empty slots are not written: a reader finds them as
+/* magic u32, cluster version u32, length u32 and CRC-32C u32 of what follows: the state. Empty slots are not written: a reader finds them as
  * state_init makes them, so a slot that is freed must be left like that. */
 #define SNAPSHOT_MAGIC 0x53524f43u /* "CORS" */
-#define SNAPSHOT_VERSION 1u
 #define SNAPSHOT_HEAD_BYTES 16u
 
 static void visit_lease(struct codec *c, struct lease *l)
@@ -176,6 +177,7 @@ static void visit_state(struct codec *c, struct state *s)
     codec_u64(c, &s->applied_index);
     codec_i64(c, &s->now_ms);
     codec_u64(c, &s->cluster_id);
+    codec_u8(c, &s->cluster_version);
     codec_u32(c, &s->election_ms);
     codec_u32(c, &s->drift_ppm);
     codec_u64(c, &s->epoch_counter);
@@ -200,10 +202,10 @@ static void visit_state(struct codec *c, struct state *s)
     visit_events(c, &s->events);
 }
 
-static void visit_head(struct codec *c, uint32_t *length_bytes, uint32_t *crc)
+static void visit_head(struct codec *c, uint32_t *version, uint32_t *length_bytes, uint32_t *crc)
 {
     codec_constant(c, SNAPSHOT_MAGIC);
-    codec_constant(c, SNAPSHOT_VERSION);
+    codec_u32(c, version);
     codec_u32(c, length_bytes);
     codec_u32(c, crc);
 }
@@ -213,13 +215,14 @@ enum status snapshot_encode(const struct state *s, void *out, size_t capacity_by
     uint8_t *body = (uint8_t *)out + SNAPSHOT_HEAD_BYTES;
     struct codec head, codec;
     size_t body_bytes, head_bytes;
-    uint32_t length, crc;
+    uint32_t version = s->cluster_version, length, crc;
     enum status status;
 
     *length_bytes = 0;
     if (capacity_bytes < SNAPSHOT_HEAD_BYTES)
         return STATUS_FULL;
     codec_write_init(&codec, body, capacity_bytes - SNAPSHOT_HEAD_BYTES);
+    codec.version = s->cluster_version;
     visit_state(&codec, (struct state *)(uintptr_t)s); /* a writing codec changes nothing */
     status = codec_written(&codec, &body_bytes);
     if (status != STATUS_OK)
@@ -229,7 +232,7 @@ enum status snapshot_encode(const struct state *s, void *out, size_t capacity_by
     length = (uint32_t)body_bytes;
     crc = crc32c(0, body, body_bytes);
     codec_write_init(&head, out, SNAPSHOT_HEAD_BYTES);
-    visit_head(&head, &length, &crc);
+    visit_head(&head, &version, &length, &crc);
     status = codec_written(&head, &head_bytes);
     ASSERT(status == STATUS_OK && head_bytes == SNAPSHOT_HEAD_BYTES);
     *length_bytes = SNAPSHOT_HEAD_BYTES + body_bytes;
@@ -239,15 +242,19 @@ enum status snapshot_encode(const struct state *s, void *out, size_t capacity_by
 enum status snapshot_decode(struct state *s, const void *bytes, size_t length_bytes, struct error *err)
 {
     const uint8_t *body = (const uint8_t *)bytes + SNAPSHOT_HEAD_BYTES;
-    uint32_t length = 0, crc = 0;
+    uint32_t version = 0, length = 0, crc = 0;
     struct codec codec;
 
     if (length_bytes < SNAPSHOT_HEAD_BYTES || length_bytes > SNAPSHOT_MAX_BYTES)
         return error_set(err, STATUS_CORRUPT, "snapshot: %zu bytes is no length of one", length_bytes);
     codec_read_init(&codec, bytes, SNAPSHOT_HEAD_BYTES);
-    visit_head(&codec, &length, &crc);
-    if (!codec_ok(&codec))
-        return error_set(err, STATUS_CORRUPT, "snapshot: no snapshot of ours, or of a version that is not known here");
+    visit_head(&codec, &version, &length, &crc);
+    if (!codec_ok(&codec) || version < CLUSTER_VERSION_FIRST)
+        return error_set(err, STATUS_CORRUPT, "snapshot: no snapshot of ours");
+    if (version > program_version)
+        return error_set(err, STATUS_CORRUPT,
+                         "a snapshot of cluster version %" PRIu32 ", and this coordd reads up to %u", version,
+                         program_version);
     if (length != length_bytes - SNAPSHOT_HEAD_BYTES)
         return error_set(err, STATUS_CORRUPT, "snapshot: %zu bytes where its head says %u",
                          length_bytes - SNAPSHOT_HEAD_BYTES, length);
@@ -255,6 +262,7 @@ enum status snapshot_decode(struct state *s, const void *bytes, size_t length_by
         return error_set(err, STATUS_CORRUPT, "snapshot: its checksum does not match");
     state_init(s);
     codec_read_init(&codec, body, length);
+    codec.version = (uint8_t)version;
     visit_state(&codec, s);
     return codec_read_done(&codec, "snapshot", err);
 }

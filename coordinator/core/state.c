@@ -20,8 +20,19 @@ void state_init(struct state *s)
 {
     memset(s, 0, sizeof *s);
     s->drift_ppm = DRIFT_PPM_DEFAULT;
+    s->cluster_version = CLUSTER_VERSION_FIRST;
     for (unsigned i = 0; i < SERVICES_MAX; i++)
         s->services[i].primary = SITE_NONE;
+}
+
+uint8_t state_common_version(const struct state *s)
+{
+    uint8_t common = UINT8_MAX;
+
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (s->members[i].id != 0 && s->members[i].version < common)
+            common = s->members[i].version;
+    return common == UINT8_MAX ? 0 : common;
 }
 
 int state_member_slot(const struct state *s, node_id id)
@@ -105,8 +116,19 @@ static enum status check_operation(const struct state *s, const struct service *
     return STATUS_OK;
 }
 
+static enum status check_versions(const struct state *s, struct error *err)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (s->members[i].version != 0 && s->members[i].version < s->cluster_version)
+            return error_set(err, STATUS_FAILED, "node %s reads up to version %u, and the cluster is at %u",
+                             s->members[i].name, s->members[i].version, s->cluster_version);
+    return STATUS_OK;
+}
+
 enum status state_check(const struct state *s, struct error *err)
 {
+    if (check_versions(s, err) != STATUS_OK)
+        return STATUS_FAILED;
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
         const struct service *svc = &s->services[i];
         const char *name = svc->config.name;

@@ -7,6 +7,7 @@
 #include "core/operation.h"
 #include "core/opinion.h"
 #include "core/policy.h"
+#include "core/version.h"
 
 #define INCIDENTS_MAX 24 /* ended operations that are kept for coordctl incidents and report */
 
@@ -17,7 +18,8 @@ struct member {
     site_id site;
     bool witness;
     bool heard;           /* by the leader, as it last logged */
-    uint64_t heard_index; /* the entry that said so */
+    uint8_t version;      /* program_version of its coordd, as of its last start; 0: none heard of yet */
+    uint64_t heard_index; /* the entry that said `heard` */
 };
 
 struct site {
@@ -63,7 +65,8 @@ struct state {
     uint64_t applied_index;
     int64_t now_ms; /* display time of the last entry; never moves back */
     uint64_t cluster_id;
-    uint32_t election_ms; /* Raft's, for timing_check */
+    uint8_t cluster_version; /* what every member reads (core/version.h); rises only */
+    uint32_t election_ms;    /* Raft's, for timing_check */
     uint32_t drift_ppm;
     epoch_t epoch_counter; /* the one counter of every grant of every service */
     uint64_t config_version;
@@ -89,6 +92,8 @@ service_id state_service(const struct state *s, const char *name);
 const char *state_site_name(const struct state *s, site_id site); /* "none" for SITE_NONE */
 const char *state_node_name(const struct state *s, node_id node); /* "none" for 0 */
 unsigned state_member_count(const struct state *s);
+/* The newest cluster version that every member's coordd reads, as far as they have said so; 0: one has not. */
+uint8_t state_common_version(const struct state *s);
 /* The first configured member at `site`, preferring one that is heard; 0 when the site has none. */
 node_id state_site_node(const struct state *s, site_id site);
 

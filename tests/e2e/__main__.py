@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.processes import leave_on_signals
 from lab.sites import Lab
-from tests.e2e import by_hand, coordinators, site_loss, soak  # noqa: F401  (they register their scenarios)
+from tests.e2e import by_hand, coordinators, site_loss, soak, upgrade  # noqa: F401  (they register their scenarios)
 from tests.e2e.scenario import ALL, Scenario, Stage
 from tests.result import Result
 

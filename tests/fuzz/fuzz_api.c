@@ -2,6 +2,7 @@
  * where it says so; what it submits can be written to the log and read from it, and the state's invariants hold after it. */
 #include "api/api_internal.h"
 #include "core/fsm.h"
+#include "core/version.h"
 #include "io/log.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/fuzz_http.h"
@@ -40,7 +41,7 @@ static void hook_submit(void *ctx, const struct command *command, unsigned deadl
     ASSERT(deadline_ms > 0 && waiting == NULL);
     waiting = done;
     waiting_ctx = done_ctx;
-    waiting_status = command_encode(command, bytes, sizeof bytes, &length);
+    waiting_status = command_encode(command, program_version, bytes, sizeof bytes, &length);
     ASSERT(waiting_status == STATUS_OK || (waiting_status == STATUS_FULL && command->kind == COMMAND_CONFIG_APPLY));
     if (waiting_status != STATUS_OK)
         return;

@@ -1,5 +1,6 @@
 /* core: a command from the log. What is read is written again as the same bytes, and takes the leader's time. */
 #include "core/command.h"
+#include "core/version.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(err.status == STATUS_CORRUPT && err.text[0] != '\0');
         return 0;
     }
-    ASSERT(command_encode(&decoded, bytes, sizeof bytes, &length) == STATUS_OK);
+    ASSERT(command_encode(&decoded, program_version, bytes, sizeof bytes, &length) == STATUS_OK);
     ASSERT(length == size);
     ASSERT(memcmp(bytes, data, size) == 0);
     ASSERT(command_stamp(bytes, length, INT64_C(-5)) == STATUS_OK);

@@ -1,5 +1,6 @@
 /* The services file. One without a mistake is printed and read again as the same, and enters the log as a command that can be read. */
 #include "core/command.h"
+#include "core/version.h"
 #include "services_yaml.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -36,12 +37,12 @@ static void enters_the_log(const struct services_config *config)
     command_clear(&command, COMMAND_CONFIG_APPLY);
     command.config_apply.service_count = (uint8_t)config->count;
     memcpy(command.config_apply.services, config->services, config->count * sizeof config->services[0]);
-    status = command_encode(&command, bytes, sizeof bytes, &length);
+    status = command_encode(&command, program_version, bytes, sizeof bytes, &length);
     ASSERT(status == STATUS_OK || status == STATUS_FULL);
     if (status != STATUS_OK)
         return;
     ASSERT(command_decode(&decoded, bytes, length, &err) == STATUS_OK);
-    ASSERT(command_encode(&decoded, again, sizeof again, &length_again) == STATUS_OK);
+    ASSERT(command_encode(&decoded, program_version, again, sizeof again, &length_again) == STATUS_OK);
     ASSERT(length == length_again && memcmp(bytes, again, length) == 0);
 }
 

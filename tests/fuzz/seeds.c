@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "core/fsm.h"
 #include "core/leader.h"
+#include "core/version.h"
 #include "raft/hello.h"
 #include "tests/fuzz/live.h"
 
@@ -59,7 +60,7 @@ static void apply(void *ctx, struct command *c)
 
     c->at_ms = m->now_ms;
     fsm_apply(&m->state, m->state.applied_index + 1, c, &outcome);
-    ASSERT(command_encode(c, bytes, sizeof bytes, &length) == STATUS_OK);
+    ASSERT(command_encode(c, program_version, bytes, sizeof bytes, &length) == STATUS_OK);
     (void)snprintf(name, sizeof name, "%s-%llu", command_word(c->kind), (unsigned long long)m->state.applied_index);
     save("command", name, bytes, length);
     writer_u16(&m->log, (uint16_t)length);

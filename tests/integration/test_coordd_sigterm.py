@@ -21,7 +21,7 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(SOURCE))
 from lab.network import SITES  # noqa: E402
 from lab.observe import Events  # noqa: E402
-from lab.processes import CLONE_NEWNET, LabError, leave_on_signals  # noqa: E402
+from lab.processes import CLONE_NEWNET, LabError, leave_on_signals, send  # noqa: E402
 from lab.sites import Lab  # noqa: E402
 
 BUILD = Path(os.environ["COORD_BUILD"])
@@ -173,16 +173,14 @@ class Sigterm(unittest.TestCase):
         """Two nodes and a server stand still: nothing is committed, looks and connections hang. Those that live end, then those that stood."""
         stopped = self.random.sample(SITES, 2)
         pids = [lab.node(site).child.pid for site in stopped] + lab.server("site-b").pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        send(signal.SIGSTOP, pids)
         alive = next(site for site in SITES if site not in stopped)
         caller = lab.processes.start("caller", lab.node(alive).ctl_argv("pause", "app"), lab.node(alive).log.parent / "callers.log")
         self.pause(2)
         try:
             self.end(alive)
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            send(signal.SIGCONT, pids)
         lab.processes.end(caller)
         self.pause(0.3)
         self.end_all()

@@ -98,6 +98,7 @@ REACHABLE: dict[str, Goal] = {
 # Commands that move no right to be primary, or that only stop something: the model has no transition for them.
 NOT_MODELLED: dict[str, str] = {
     "fsm_cluster_init": "once, before everything",
+    "fsm_cluster_version": "what is written and how, not who may act",
     "fsm_node_heard": "evidence: an operation may start at any time here",
     "fsm_opinion": "evidence",
     "fsm_gates_noted": "for people",

@@ -116,7 +116,7 @@ void simnode_submit(struct simnode *n, const struct command *c, unsigned deadlin
     ASSERT(sub != NULL);
     *sub = (struct submission){ .node = n, .done = done, .ctx = ctx };
     arena_enter(&n->arena);
-    sub->status = command_encode(c, entry, RNODE_PAYLOAD_MAX_BYTES, &length);
+    sub->status = command_encode(c, n->state->cluster_version, entry, RNODE_PAYLOAD_MAX_BYTES, &length);
     if (sub->status == STATUS_OK)
         sub->status = forward_submit(n->forward, entry, length, deadline_ms, on_forwarded, sub);
     if (sub->status != STATUS_OK)

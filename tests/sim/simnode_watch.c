@@ -94,6 +94,7 @@ static void announce_start(struct simnode *n)
     command_clear(c, COMMAND_NODE_STARTED);
     simnode_set_name(n, c);
     c->node_started.node = n->id;
+    c->node_started.version = program_version;
     simnode_submit(n, c, REPORT_DEADLINE_MS, on_started, NULL);
 }
 

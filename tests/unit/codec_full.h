@@ -6,7 +6,7 @@
 #include "core/command.h"
 #include "core/gates.h"
 
-#define PADDING_MEMBER 5
+#define PADDING_MEMBER 4
 #define PADDING_ENFORCEMENT 7
 #define PADDING_POSITION 10
 #define PADDING_LEASE (3 + 4 + PADDING_ENFORCEMENT + 7)
@@ -19,7 +19,7 @@
 #define PADDING_SERVICE (7 + 6 + 7 + 4 + PADDING_CONFIG + PADDING_LEASE + SITES_MAX * PADDING_VIEW + PADDING_OPERATION)
 #define PADDING_EVENT 2
 #define PADDING_STATE                                                                                                  \
-    (4 + NODES_MAX * PADDING_MEMBER + SERVICES_MAX * PADDING_SERVICE + INCIDENTS_MAX * PADDING_OPERATION +             \
+    (11 + NODES_MAX * PADDING_MEMBER + SERVICES_MAX * PADDING_SERVICE + INCIDENTS_MAX * PADDING_OPERATION +            \
      EVENTS_MAX * PADDING_EVENT)
 
 #define END(text) ((text)[sizeof(text) - 1] = '\0')

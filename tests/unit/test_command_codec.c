@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "codec_full.h"
 #include "core/command.h"
+#include "core/version.h"
 
 #define BYTES_MAX (1024 * 1024)
 
@@ -46,6 +47,7 @@ static void full_command(struct command *c, enum command_kind kind)
             full_member(&c->cluster_init.members[i], i + 1);
             c->cluster_init.members[i].heard = false;
             c->cluster_init.members[i].heard_index = 0;
+            c->cluster_init.members[i].version = 0;
         }
         for (unsigned i = 0; i < SITES_MAX; i++)
             END(c->cluster_init.sites[i].name);
@@ -85,6 +87,7 @@ static void full_command(struct command *c, enum command_kind kind)
         break;
     case COMMAND_NODE_HEARD:
     case COMMAND_NODE_STARTED:
+    case COMMAND_CLUSTER_VERSION:
     case COMMAND_EXECUTOR_SET:
     case COMMAND_GRANT:
     case COMMAND_RENEW:
@@ -106,7 +109,8 @@ static const struct {
     PART(COMMAND_CONFIG_APPLY, config_apply, 7 + SERVICES_MAX * PADDING_CONFIG),
     PART(COMMAND_SERVICE_SET, service_set, 3),
     PART(COMMAND_NODE_HEARD, node_heard, 7),
-    PART(COMMAND_NODE_STARTED, node_started, 0),
+    PART(COMMAND_NODE_STARTED, node_started, 7),
+    PART(COMMAND_CLUSTER_VERSION, cluster_version, 0),
     PART(COMMAND_OPINION, opinion, 2),
     PART(COMMAND_EXECUTOR_SET, executor_set, 6),
     PART(COMMAND_GRANT, grant, 6 + PADDING_ENFORCEMENT),
@@ -133,10 +137,10 @@ static void every_command_kind_survives_with_every_field(void **state)
     (void)state;
     for (unsigned kind = 0; kind < COMMAND_KIND_COUNT; kind++) {
         full_command(&f->one, (enum command_kind)kind);
-        assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+        assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
         memset(&f->two, 0xee, sizeof(f->two));
         assert_int_equal(command_decode(&f->two, f->bytes, length, &err), STATUS_OK);
-        assert_int_equal(command_encode(&f->two, f->again, sizeof(f->again), &again), STATUS_OK);
+        assert_int_equal(command_encode(&f->two, program_version, f->again, sizeof(f->again), &again), STATUS_OK);
         assert_int_equal(length, again);
         assert_memory_equal(f->bytes, f->again, length);
         assert_int_equal(f->two.kind, kind);
@@ -155,7 +159,7 @@ static void commands_are_small(void **state)
     (void)state;
     command_clear(&f->one, COMMAND_RENEW);
     (void)text_copy(f->one.who, sizeof(f->one.who), "node frankfurt-2");
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
     assert_true(length < 100);
 
     /* A configuration of fifty services as people write them fits one entry. */
@@ -174,7 +178,7 @@ static void commands_are_small(void **state)
             (void)text_copy(c->sites[k].deploy.bytes + 16, 40, "start");
         }
     }
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
     assert_true(length < ENTRY_MAX_BYTES - 64);
 }
 
@@ -188,7 +192,7 @@ static void a_command_that_is_cut_anywhere_is_refused(void **state)
         full_command(&f->one, (enum command_kind)kind);
         if (kind == COMMAND_CONFIG_APPLY)
             f->one.config_apply.service_count = 1;
-        assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+        assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
         for (size_t cut = 0; cut < length; cut++) {
             uint8_t *exact = malloc(cut + 1); /* the sanitizer watches its end */
 
@@ -203,7 +207,7 @@ static void a_command_that_is_cut_anywhere_is_refused(void **state)
         for (size_t room = 0; room < length; room++) {
             size_t written;
 
-            assert_int_equal(command_encode(&f->one, f->again, room, &written), STATUS_FULL);
+            assert_int_equal(command_encode(&f->one, program_version, f->again, room, &written), STATUS_FULL);
         }
     }
 }
@@ -221,12 +225,13 @@ static void a_command_with_a_wrong_byte_is_refused_or_in_bounds(void **state)
         full_command(&f->one, (enum command_kind)kind);
         if (kind == COMMAND_CONFIG_APPLY)
             f->one.config_apply.service_count = 1;
-        assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+        assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
         for (size_t at = 0; at < length; at++) {
             for (unsigned i = 0; i < sizeof(flips); i++) {
                 f->bytes[at] ^= flips[i];
                 if (command_decode(&f->two, f->bytes, length, &err) == STATUS_OK) {
-                    assert_int_equal(command_encode(&f->two, f->again, sizeof(f->again), &again), STATUS_OK);
+                    assert_int_equal(command_encode(&f->two, program_version, f->again, sizeof(f->again), &again),
+                                     STATUS_OK);
                     assert_int_equal(length, again);
                     assert_memory_equal(f->bytes, f->again, length);
                 } else {
@@ -246,10 +251,13 @@ static void an_unknown_version_or_kind_is_named(void **state)
 
     (void)state;
     full_command(&f->one, COMMAND_RENEW);
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
-    f->bytes[0] = 2;
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+    f->bytes[0] = program_version + 1;
     assert_int_equal(command_decode(&f->two, f->bytes, length, &err), STATUS_CORRUPT);
-    assert_non_null(strstr(err.text, "version 2"));
+    assert_string_equal(err.text, "a command of cluster version 2, and this coordd reads up to 1");
+    f->bytes[0] = 0;
+    assert_int_equal(command_decode(&f->two, f->bytes, length, &err), STATUS_CORRUPT);
+    assert_int_equal(command_encode(&f->one, program_version + 1, f->again, sizeof(f->again), &length), STATUS_INVALID);
     f->bytes[0] = 1;
     f->bytes[1] = COMMAND_KIND_COUNT;
     assert_int_equal(command_decode(&f->two, f->bytes, length, &err), STATUS_CORRUPT);
@@ -265,22 +273,22 @@ static void what_no_reader_accepts_is_not_written(void **state)
     (void)state;
     full_command(&f->one, COMMAND_OPINION);
     f->one.opinion.site = SITES_MAX;
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
     full_command(&f->one, COMMAND_OPINION);
     f->one.opinion.opinion.word = OPINION_WORD_COUNT;
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
     full_command(&f->one, COMMAND_RENEW);
     memset(f->one.who, 'x', sizeof(f->one.who));
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
     full_command(&f->one, COMMAND_STEP_RESULT);
     f->one.step_result.result.instance_count = INSTANCES_MAX + 1;
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
     full_command(&f->one, COMMAND_CONFIG_APPLY);
     f->one.config_apply.services[0].sites[0].deploy.bytes[ARGV_MAX_BYTES - 1] = 'x';
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
     memset(f->one.config_apply.services[0].sites[0].deploy.bytes, 'x', ARGV_MAX_BYTES);
     f->one.config_apply.services[0].sites[0].deploy.bytes[ARGV_MAX_BYTES - 1] = '\0';
-    assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
+    assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_INVALID);
 }
 
 static void a_stamp_changes_the_time_alone(void **state)
@@ -290,10 +298,10 @@ static void a_stamp_changes_the_time_alone(void **state)
     (void)state;
     for (unsigned kind = 0; kind < COMMAND_KIND_COUNT; kind++) {
         full_command(&f->one, (enum command_kind)kind);
-        assert_int_equal(command_encode(&f->one, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
+        assert_int_equal(command_encode(&f->one, program_version, f->bytes, sizeof(f->bytes), &length), STATUS_OK);
         assert_int_equal(command_stamp(f->bytes, length, -5), STATUS_OK);
         f->one.at_ms = -5;
-        assert_int_equal(command_encode(&f->one, f->again, sizeof(f->again), &length), STATUS_OK);
+        assert_int_equal(command_encode(&f->one, program_version, f->again, sizeof(f->again), &length), STATUS_OK);
         assert_memory_equal(f->bytes, f->again, length);
     }
     assert_int_equal(command_stamp(f->bytes, 9, 1), STATUS_CORRUPT);

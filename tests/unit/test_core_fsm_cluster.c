@@ -317,10 +317,54 @@ static void a_node_that_has_started_is_told_from_where_on_it_acts(void **state)
     struct command *c = core_command(k, COMMAND_NODE_STARTED);
 
     c->node_started.node = NODE_B;
+    c->node_started.version = program_version;
     assert_accepted(core_apply(k), k);
     assert_int_equal(k->outcome.value, k->state.applied_index);
     c->node_started.node = 99;
     assert_refused(core_apply(k), k);
+}
+
+static bool core_started(struct core *k, node_id node, uint8_t version)
+{
+    struct command *c = core_command(k, COMMAND_NODE_STARTED);
+
+    c->node_started = (struct command_node_started){ .node = node, .version = version };
+    return core_apply(k);
+}
+
+static bool core_version(struct core *k, uint8_t version)
+{
+    core_command(k, COMMAND_CLUSTER_VERSION)->cluster_version.version = version;
+    return core_apply(k);
+}
+
+static void the_cluster_version_moves_when_every_member_knows_it(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(core_started(k, NODE_A, 2), k);
+    assert_accepted(core_started(k, NODE_B, 2), k);
+    assert_refused(core_version(k, 2), k); /* C has not said anything */
+    assert_accepted(core_started(k, NODE_C, 1), k);
+    assert_refused(core_version(k, 2), k);
+    assert_refused(core_version(k, 1), k); /* it is there */
+    assert_accepted(core_started(k, NODE_C, 3), k);
+    assert_refused(core_version(k, 3), k);
+    assert_accepted(core_version(k, 2), k);
+    assert_int_equal(k->state.cluster_version, 2);
+    assert_refused(core_version(k, 1), k);
+}
+
+static void a_node_that_is_too_old_does_not_act(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(core_started(k, NODE_A, 2), k);
+    assert_accepted(core_started(k, NODE_B, 2), k);
+    assert_accepted(core_started(k, NODE_C, 2), k);
+    assert_accepted(core_version(k, 2), k);
+    assert_refused(core_started(k, NODE_C, 1), k);
+    core_expect_reason(k, "install the newer coordd");
 }
 
 static void a_node_that_stays_silent_is_recorded_once(void **state)
@@ -417,6 +461,8 @@ int main(void)
         TEST(enforcement_is_not_switched_under_a_running_operation),
         TEST(a_node_that_is_no_member_says_nothing),
         TEST(a_node_that_has_started_is_told_from_where_on_it_acts),
+        TEST(the_cluster_version_moves_when_every_member_knows_it),
+        TEST(a_node_that_is_too_old_does_not_act),
         TEST(a_node_that_stays_silent_is_recorded_once),
         TEST(the_executor_is_a_node_of_the_site),
         TEST(the_executor_stays_while_its_lease_may_be_acted_on),

@@ -271,6 +271,21 @@ static void a_leader_where_it_should_be_stays(void **state)
     assert_int_equal(leader_transfer_to(&leader, &k->state), 0);
 }
 
+static void a_leader_that_ends_is_followed_by_the_best_that_is_heard(void **state)
+{
+    struct core *k = *state;
+
+    leader_run_deaf(k, SECOND_US);
+    assert_int_equal(leader_successor(&leader, &k->state), 0);
+    leader_run(k, SECOND_US);
+    assert_int_equal(leader_successor(&leader, &k->state),
+                     NODE_B); /* this is the witness; A is at the primary's site */
+    leader_init(&leader, NODE_B, BEAT_MS, TICK_MS);
+    leader_begin(&leader, 2, false, now_us);
+    leader_run(k, SECOND_US);
+    assert_int_equal(leader_successor(&leader, &k->state), NODE_C);
+}
+
 static void three_stalls_in_a_minute_make_the_leader_hand_over(void **state)
 {
     struct core *k = *state;
@@ -299,6 +314,21 @@ static void stalls_that_are_far_apart_are_forgiven(void **state)
 /* --- display time --- */
 
 #define NOON_MS INT64_C(1700000000000)
+
+static void the_cluster_version_is_moved_when_every_node_knows_a_newer_one(void **state)
+{
+    struct core *k = *state;
+
+    leader_run(k, SECOND_US);
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (k->state.members[i].id != 0)
+            k->state.members[i].version = 3;
+    k->state.members[state_member_slot(&k->state, NODE_B)].version = 2;
+    assert_true(leader_proposes(k, COMMAND_CLUSTER_VERSION));
+    assert_int_equal(next.cluster_version.version, 2);
+    k->state.members[state_member_slot(&k->state, NODE_B)].version = 0;
+    assert_false(leader_proposes(k, COMMAND_CLUSTER_VERSION));
+}
 
 static void stamps_follow_the_wall_clock(void **state)
 {
@@ -378,8 +408,10 @@ int main(void)
         TEST(a_leader_at_a_primarys_site_hands_over_to_the_witness),
         TEST(a_leader_hands_over_only_to_one_that_it_hears),
         TEST(a_leader_where_it_should_be_stays),
+        TEST(a_leader_that_ends_is_followed_by_the_best_that_is_heard),
         TEST(three_stalls_in_a_minute_make_the_leader_hand_over),
         TEST(stalls_that_are_far_apart_are_forgiven),
+        TEST(the_cluster_version_is_moved_when_every_node_knows_a_newer_one),
         TEST(stamps_follow_the_wall_clock),
         TEST(a_wall_clock_that_jumps_ahead_does_not_end_a_patience),
         TEST(a_wall_clock_that_jumps_back_does_not_stop_time),

@@ -43,7 +43,8 @@ static void small_state(struct state *s)
 
     state_init(s);
     s->applied_index = 77;
-    s->members[1] = (struct member){ .id = 2, .site = 1, .witness = true, .heard = true, .heard_index = 9 };
+    s->members[1] =
+        (struct member){ .id = 2, .site = 1, .witness = true, .heard = true, .heard_index = 9, .version = 1 };
     (void)text_copy(s->members[1].name, NAME_MAX_BYTES, "b1");
     (void)text_copy(s->sites[1].name, NAME_MAX_BYTES, "site-b");
     svc->present = true;
@@ -137,6 +138,19 @@ static void a_snapshot_that_is_cut_or_changed_is_refused(void **state)
     }
 }
 
+static void a_snapshot_of_a_newer_cluster_is_named(void **state)
+{
+    struct error err = ERROR_NONE;
+    size_t length;
+
+    (void)state;
+    small_state(&f->a);
+    length = assert_state_survives();
+    f->bytes[4]++;
+    assert_int_equal(snapshot_decode(&f->b, f->bytes, length, &err), STATUS_CORRUPT);
+    assert_string_equal(err.text, "a snapshot of cluster version 2, and this coordd reads up to 1");
+}
+
 /* The checksum aside: what a node with other code might write. */
 static void a_state_with_a_wrong_byte_is_refused_or_in_bounds(void **state)
 {
@@ -188,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_full_state_survives_with_every_field),
         cmocka_unit_test(a_small_state_survives_with_its_empty_slots),
         cmocka_unit_test(a_snapshot_that_is_cut_or_changed_is_refused),
+        cmocka_unit_test(a_snapshot_of_a_newer_cluster_is_named),
         cmocka_unit_test(a_state_with_a_wrong_byte_is_refused_or_in_bounds),
         cmocka_unit_test(a_broken_state_is_not_written),
     };

@@ -1,0 +1,10 @@
+# A coordd that knows a cluster version which does not exist yet: the other side of a rolling upgrade.
+if(TARGET coordd)
+  get_target_property(coordd_sources coordd SOURCES)
+  list(TRANSFORM coordd_sources PREPEND ${CMAKE_SOURCE_DIR}/coordinator/)
+  add_executable(coordd_next e2e/next_version.c ${coordd_sources})
+  target_compile_options(coordd_next PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
+  target_compile_definitions(coordd_next PRIVATE COORD_VERSION="next")
+  get_target_property(coordd_links coordd LINK_LIBRARIES)
+  target_link_libraries(coordd_next PRIVATE ${coordd_links})
+endif()
