@@ -9,7 +9,8 @@
 
 #define REBUILD_EVERY_US (2 * SIM_US_PER_S)
 #define CALM_MAX_US (120 * (int64_t)SIM_US_PER_S)
-#define CALM_HELP_US (40 * (int64_t)SIM_US_PER_S) /* then a person aborts what waits for one */
+#define CALM_SERVICE_US (4 * (int64_t)SIM_US_PER_S) /* more for each, since one is moved at a time */
+#define CALM_HELP_US (40 * (int64_t)SIM_US_PER_S)   /* then a person aborts what waits for one */
 
 static bool at_site(const struct simnode *n, site_id site)
 {
@@ -18,13 +19,14 @@ static bool at_site(const struct simnode *n, site_id site)
 
 void site_kill(struct world *w, site_id site)
 {
-    struct server *s = world_server(w, site);
-
     sim_note(w->sim, "site %u dies", site);
     for (unsigned i = 0; i < w->options.node_count; i++)
         if (at_site(w->nodes[i], site) && w->nodes[i]->up)
             simnode_crash(w->nodes[i]);
-    if (s != NULL) {
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct server *s = world_server(&w->services[i], site);
+        if (s == NULL)
+            continue;
         s->host_dead = true;
         if (s->running)
             server_kill(s);
@@ -33,12 +35,13 @@ void site_kill(struct world *w, site_id site)
 
 void site_start(struct world *w, site_id site)
 {
-    struct server *s = world_server(w, site);
-
     for (unsigned i = 0; i < w->options.node_count; i++)
         if (at_site(w->nodes[i], site) && !w->nodes[i]->up)
             simnode_start(w->nodes[i]);
-    if (s != NULL) {
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct server *s = world_server(&w->services[i], site);
+        if (s == NULL)
+            continue;
         s->host_dead = false;
         if (!s->running && !s->switched_off)
             server_start(s);
@@ -47,8 +50,6 @@ void site_start(struct world *w, site_id site)
 
 void site_pause(struct world *w, site_id site, bool pause)
 {
-    struct server *s = world_server(w, site);
-
     sim_note(w->sim, "site %u %s", site, pause ? "is paused" : "goes on");
     for (unsigned i = 0; i < w->options.node_count; i++)
         if (at_site(w->nodes[i], site) && w->nodes[i]->up && w->nodes[i]->process.paused != pause) {
@@ -57,11 +58,14 @@ void site_pause(struct world *w, site_id site, bool pause)
             else
                 sim_process_resume(w->sim, &w->nodes[i]->process);
         }
-    if (s != NULL && s->running && s->process.paused != pause) {
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct server *s = world_server(&w->services[i], site);
+        if (s == NULL || !s->running || s->process.paused == pause)
+            continue;
         if (pause)
-            sim_process_pause(&s->process);
+            server_pause(s);
         else
-            sim_process_resume(w->sim, &s->process);
+            server_resume(s);
     }
 }
 
@@ -72,7 +76,7 @@ void faults_end(struct world *w)
         for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
             if (i != j)
                 w->net.links[i][j] = (struct net_link){ .ordered = true, .delay_min_us = 200, .delay_max_us = 3000 };
-    for (unsigned i = 0; i <= w->server_count; i++) {
+    for (unsigned i = 0; i < w->site_count; i++) {
         site_pause(w, (site_id)i, false);
         site_start(w, (site_id)i);
     }
@@ -82,18 +86,18 @@ void faults_end(struct world *w)
 
 struct undo {
     struct world *world;
-    int kind;
-    unsigned a, b;
+    enum undo_kind kind;
+    unsigned a; /* node, site, or server: service * WORLD_DATA_SITES_MAX + site */
 };
 
 static void on_undo(void *ctx)
 {
     struct undo *u = ctx;
     struct world *w = u->world;
-    struct simnode *n = w->nodes[u->a % w->options.node_count];
-    struct server *s = &w->servers[u->a % w->server_count];
+    struct simnode *n = u->a < w->options.node_count ? w->nodes[u->a] : NULL;
+    struct server *s = &w->services[u->a / WORLD_DATA_SITES_MAX].servers[u->a % WORLD_DATA_SITES_MAX];
 
-    switch ((enum undo_kind)u->kind) {
+    switch (u->kind) {
     case UNDO_NODE_DOWN:
         if (!n->up)
             simnode_start(n);
@@ -108,7 +112,7 @@ static void on_undo(void *ctx)
         break;
     case UNDO_SERVER_PAUSE:
         if (s->process.paused)
-            sim_process_resume(w->sim, &s->process);
+            server_resume(s);
         break;
     case UNDO_SITE_DOWN:
         site_start(w, (site_id)u->a);
@@ -128,8 +132,20 @@ void faults_later(struct world *w, enum undo_kind kind, unsigned a, int64_t most
 {
     struct undo *u = sim_alloc(sizeof(*u));
 
-    *u = (struct undo){ .world = w, .kind = (int)kind, .a = a };
+    *u = (struct undo){ .world = w, .kind = kind, .a = a };
     sim_after(w->sim, sim_between(w->sim, 50, most_ms) * SIM_US_PER_MS, NULL, on_undo, sim_free, u);
+}
+
+struct world_service *faults_service(struct world *w)
+{
+    return &w->services[sim_random(w->sim, w->service_count)];
+}
+
+site_id faults_primary_site(struct world *w)
+{
+    const struct world_service *ws = faults_service(w);
+
+    return ws->primary < w->server_count ? ws->primary : 0;
 }
 
 static void fault_node(struct world *w)
@@ -150,8 +166,9 @@ static void fault_node(struct world *w)
 
 static void fault_server(struct world *w)
 {
-    unsigned i = (unsigned)sim_random(w->sim, w->server_count);
-    struct server *s = &w->servers[i];
+    struct world_service *ws = faults_service(w);
+    struct server *s = &ws->servers[sim_random(w->sim, w->server_count)];
+    unsigned i = (unsigned)ws->number * WORLD_DATA_SITES_MAX + s->site;
 
     if (!s->running || s->process.paused)
         return;
@@ -159,8 +176,8 @@ static void fault_server(struct world *w)
         server_kill(s);
         faults_later(w, UNDO_SERVER_DOWN, i, 10000);
     } else {
-        sim_note(w->sim, "server %u is paused", i);
-        sim_process_pause(&s->process);
+        sim_note(w->sim, "server %u of service %u is paused", s->site, ws->number);
+        server_pause(s);
         faults_later(w, UNDO_SERVER_PAUSE, i, 8000);
     }
 }
@@ -168,10 +185,8 @@ static void fault_server(struct world *w)
 /* Half of the time it hits the primary's site: that is where failovers come from. */
 static void fault_site(struct world *w)
 {
-    site_id site = (site_id)sim_random(w->sim, w->server_count + 1);
+    site_id site = sim_chance(w->sim, 500000) ? faults_primary_site(w) : (site_id)sim_random(w->sim, w->site_count);
 
-    if (w->primary < w->server_count && sim_chance(w->sim, 500000))
-        site = w->primary;
     switch (sim_random(w->sim, 3)) {
     case 0:
         site_kill(w, site);
@@ -236,7 +251,7 @@ static void fault_net(struct world *w, bool sites)
 
 void faults_primary_site_returns_cut_off(struct world *w)
 {
-    site_id site = w->primary < w->server_count ? w->primary : 0;
+    site_id site = faults_primary_site(w);
 
     site_kill(w, site);
     faults_later(w, UNDO_SITE_DOWN, site, 5000);
@@ -248,7 +263,7 @@ void faults_primary_site_returns_cut_off(struct world *w)
 /* Its coordinator is paused or dies while its server goes on alone; or it is cut off; or it dies and comes back cut off. */
 void faults_lose_primary_site(struct world *w)
 {
-    site_id site = w->primary < w->server_count ? w->primary : 0;
+    site_id site = faults_primary_site(w);
     struct simnode *n = w->nodes[site];
 
     switch (sim_random(w->sim, 4)) {
@@ -285,6 +300,14 @@ void faults_degrade(struct world *w, unsigned from, uint32_t loss_ppm, uint32_t 
             }
 }
 
+static void pause_primary_site(struct world *w)
+{
+    site_id site = faults_primary_site(w);
+
+    site_pause(w, site, true);
+    faults_later(w, UNDO_SITE_PAUSE, site, 6000);
+}
+
 /* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
 static void draw_focused(struct world *w)
 {
@@ -303,10 +326,7 @@ static void draw_focused(struct world *w)
         faults_lose_primary_site(w);
         return;
     case 2:
-        if (w->primary < w->server_count) {
-            site_pause(w, w->primary, true);
-            faults_later(w, UNDO_SITE_PAUSE, w->primary, 6000);
-        }
+        pause_primary_site(w);
         return;
     case 3:
         people_toggle_and_lose(w);
@@ -362,11 +382,65 @@ static void restart_fatal(struct world *w)
         }
 }
 
+static bool service_calm(struct world_service *ws)
+{
+    const struct service *svc = world_service(ws);
+
+    return world_service_settled(ws) && svc->armed && !svc->paused &&
+           svc->lease.enforcement.enforcing == service_enforced(svc);
+}
+
 static bool calm(struct world *w)
 {
-    const struct service *svc = world_service(w);
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!service_calm(&w->services[i]))
+            return false;
+    return true;
+}
 
-    return world_settled(w) && svc->armed && !svc->paused && svc->lease.enforcement.enforcing == service_enforced(svc);
+static void rebuild_all(struct world *w)
+{
+    for (unsigned i = 0; i < w->service_count; i++)
+        people_rebuild(&w->services[i]);
+}
+
+static void help_all(struct world *w, bool patience_is_over)
+{
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!service_calm(&w->services[i]))
+            people_help(&w->services[i], patience_is_over);
+}
+
+static void fail_unsettled(struct world *w, int64_t waited_us)
+{
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct world_service *ws = &w->services[i];
+        const struct service *svc = world_service(ws);
+        if (!service_calm(ws))
+            sim_fail(w->sim,
+                     "%d s after the faults service %u is not settled: operation %s, lease %s, primary %d, site %s",
+                     (int)(waited_us / SIM_US_PER_S), i, operation_state_word(svc->operation.state),
+                     lease_state_word(svc->lease.state), (int)ws->primary,
+                     ws->primary < w->server_count && server_passes(&ws->servers[ws->primary]) ? "writes"
+                                                                                               : "does not write");
+    }
+}
+
+/* The faults are over: in the end, and not after people had to wait for ever, every service is served. */
+static void calm_down(struct world *w)
+{
+    struct sim *s = w->sim;
+    int64_t begin_us = s->now_us;
+    int64_t limit_us = CALM_MAX_US + CALM_SERVICE_US * (int64_t)w->service_count;
+
+    faults_end(w);
+    while (s->now_us < begin_us + limit_us && !s->failed && !calm(w)) {
+        (void)world_run_until(w, calm, 2 * SIM_US_PER_S);
+        restart_fatal(w);
+        help_all(w, s->now_us > begin_us + CALM_HELP_US);
+    }
+    if (!s->failed)
+        fail_unsettled(w, limit_us);
 }
 
 void faults_run(struct world *w, const struct faults_options *o)
@@ -381,19 +455,8 @@ void faults_run(struct world *w, const struct faults_options *o)
         draw(w, o);
         if (s->now_us >= rebuild_us) {
             rebuild_us = s->now_us + REBUILD_EVERY_US;
-            people_rebuild(w);
+            rebuild_all(w);
         }
     }
-    faults_end(w);
-    end_us = s->now_us + CALM_MAX_US;
-    while (s->now_us < end_us && !s->failed && !calm(w)) {
-        (void)world_run_until(w, calm, 2 * SIM_US_PER_S);
-        restart_fatal(w);
-        people_help(w, s->now_us > end_us - CALM_MAX_US + CALM_HELP_US);
-    }
-    if (!s->failed && !calm(w))
-        sim_fail(s, "%d s after the faults the service is not settled: operation %s, lease %s, primary %d, site %s",
-                 (int)(CALM_MAX_US / SIM_US_PER_S), operation_state_word(world_service(w)->operation.state),
-                 lease_state_word(world_service(w)->lease.state), (int)w->primary,
-                 w->primary < w->server_count && server_passes(&w->servers[w->primary]) ? "writes" : "does not write");
+    calm_down(w);
 }

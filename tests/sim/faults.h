@@ -24,6 +24,6 @@ void site_pause(struct world *w, site_id site, bool pause);
 /* Ends every fault at once and starts what is dead. */
 void faults_end(struct world *w);
 /* What a person does about servers that are of no use as they are: a diverged or stale primary becomes a standby of the primary again. */
-void people_rebuild(struct world *w);
+void people_rebuild(struct world_service *ws);
 
 #endif

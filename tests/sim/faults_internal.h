@@ -16,6 +16,10 @@ enum undo_kind {
 
 /* Ends the fault of this kind at `a`, at a time that is drawn now. */
 void faults_later(struct world *w, enum undo_kind kind, unsigned a, int64_t most_ms);
+/* Any of them. */
+struct world_service *faults_service(struct world *w);
+/* Where one of the services is primary. */
+site_id faults_primary_site(struct world *w);
 void faults_lose_primary_site(struct world *w);
 /* What this host sends (NET_HOSTS_MAX: any), until the next one; stragglers also let packets overtake each other. */
 void faults_degrade(struct world *w, unsigned from, uint32_t loss_ppm, uint32_t straggler_ppm);
@@ -31,6 +35,6 @@ void people_break_glass(struct world *w);
 void people_toggle_and_lose(struct world *w);
 void people_toggle_before_the_site_returns(struct world *w);
 /* What they do in the end: arm, resume, rebuild; and abort or skip where the report says that it waits for them. */
-void people_help(struct world *w, bool patience_is_over);
+void people_help(struct world_service *ws, bool patience_is_over);
 
 #endif

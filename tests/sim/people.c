@@ -5,29 +5,23 @@
 #include "core/gates.h"
 #include "tests/sim/simnode.h"
 
-void people_rebuild(struct world *w)
+static void end_of_a_broken_glass(struct world_service *ws, struct server *primary)
 {
-    struct server *primary = world_server(w, w->primary);
-    const struct service *svc = world_service(w);
-
-    if (primary != NULL && primary->switched_off && svc->operation.state != OPERATION_RUNNING &&
-        svc->primary == w->primary && !primary->host_dead) {
-        primary->switched_off = false; /* nothing came of it: it is the primary still */
-        server_start(primary);
-    }
-    if (primary != NULL && primary->running && primary->break_glass && sim_chance(w->sim, 300000)) {
-        server_kill(primary); /* it was meant for an hour, and is over */
-        server_start(primary);
-    }
-    if (primary == NULL || !primary->running || primary->in_recovery || primary->process.paused ||
-        operation_active(&svc->operation) || svc->primary != w->primary)
+    if (!primary->running || !primary->break_glass || !sim_chance(ws->world->sim, 300000))
         return;
-    for (unsigned i = 0; i < w->server_count; i++) {
-        struct server *s = &w->servers[i];
+    server_kill(primary); /* it was meant for an hour, and is over */
+    server_start(primary);
+}
+
+static void rebuild_others(struct world_service *ws, struct server *primary)
+{
+    for (unsigned i = 0; i < ws->world->server_count; i++) {
+        struct server *s = &ws->servers[i];
         if (s == primary || s->host_dead || (!s->running && !s->switched_off) || s->process.paused)
             continue;
-        if (!s->in_recovery || s->switched_off || !wal_follows(&s->wal, &primary->wal)) {
-            sim_note(w->sim, "people rebuild the server of site %u from site %u", i, primary->site);
+        if (!s->in_recovery || s->switched_off || !server_follows(s, &primary->wal)) {
+            sim_note(ws->world->sim, "people rebuild the server of site %u from site %u (service %u)", i, primary->site,
+                     ws->number);
             server_rebuild(s, primary);
         } else if (s->severed) {
             s->severed = false;
@@ -35,24 +29,43 @@ void people_rebuild(struct world *w)
     }
 }
 
-/* An operation that was given up after its point of no return leaves a primary site whose server was never promoted: `pg_ctl promote` there. */
-static void people_promote(struct world *w)
+void people_rebuild(struct world_service *ws)
 {
-    struct server *s = world_server(w, w->primary);
+    struct server *primary = world_server(ws, ws->primary);
+    const struct service *svc = world_service(ws);
 
-    if (s != NULL && s->running && s->in_recovery && !operation_active(&world_service(w)->operation)) {
-        sim_note(w->sim, "people promote the server of site %u by hand", s->site);
+    if (primary == NULL)
+        return;
+    if (primary->switched_off && svc->operation.state != OPERATION_RUNNING && svc->primary == ws->primary &&
+        !primary->host_dead) {
+        primary->switched_off = false; /* nothing came of it: it is the primary still */
+        server_start(primary);
+    }
+    end_of_a_broken_glass(ws, primary);
+    if (primary->running && !primary->in_recovery && !primary->process.paused && !operation_active(&svc->operation) &&
+        svc->primary == ws->primary)
+        rebuild_others(ws, primary);
+}
+
+/* An operation that was given up after its point of no return leaves a primary site whose server was never promoted: `pg_ctl promote` there. */
+static void people_promote(struct world_service *ws)
+{
+    struct server *s = world_server(ws, ws->primary);
+
+    if (s != NULL && s->running && s->in_recovery && !operation_active(&world_service(ws)->operation)) {
+        sim_note(ws->world->sim, "people promote the server of site %u by hand (service %u)", s->site, ws->number);
         server_promote(s);
     }
 }
 
 void people_move_the_service(struct world *w)
 {
-    const struct service *svc = world_service(w);
+    struct world_service *ws = faults_service(w);
+    const struct service *svc = world_service(ws);
     struct command *c = w->scratch;
 
     command_clear(c, COMMAND_OPERATION_START);
-    c->operation_start = (struct command_operation_start){ .service = WORLD_SERVICE,
+    c->operation_start = (struct command_operation_start){ .service = ws->number,
                                                            .kind = OPERATION_PROMOTE,
                                                            .from = svc->primary,
                                                            .to = (site_id)sim_random(w->sim, w->server_count),
@@ -62,27 +75,29 @@ void people_move_the_service(struct world *w)
     (void)world_operator(w);
 }
 
-static void operator_id(struct world *w, enum command_kind kind)
+static void operator_id(struct world_service *ws, enum command_kind kind)
 {
-    struct command *c = w->scratch;
+    struct command *c = ws->world->scratch;
 
     command_clear(c, kind);
-    c->operation_abort.operation = world_service(w)->operation.id;
+    c->operation_abort.operation = world_service(ws)->operation.id;
     text_set(c->operation_abort.reason, DETAIL_MAX_BYTES, "simulated");
-    (void)world_operator(w);
+    (void)world_operator(ws->world);
 }
 
 void people_abort(struct world *w)
 {
-    operator_id(w, COMMAND_OPERATION_ABORT);
+    operator_id(faults_service(w), COMMAND_OPERATION_ABORT);
 }
 
-static void operator_set(struct world *w, enum service_change change)
+static void operator_set(struct world_service *ws, enum service_change change)
 {
-    command_clear(w->scratch, COMMAND_SERVICE_SET);
-    w->scratch->service_set.service = WORLD_SERVICE;
-    w->scratch->service_set.change = change;
-    (void)world_operator(w);
+    struct command *c = ws->world->scratch;
+
+    command_clear(c, COMMAND_SERVICE_SET);
+    c->service_set.service = ws->number;
+    c->service_set.change = change;
+    (void)world_operator(ws->world);
 }
 
 static void operator_ttl(struct world *w, uint32_t ttl_ms)
@@ -108,7 +123,8 @@ void people_change_ttl(struct world *w)
 /* A person restarts the primary with broken glass, since writes matter more to them than the proof; later without it. */
 void people_break_glass(struct world *w)
 {
-    struct server *s = world_server(w, w->primary);
+    struct world_service *ws = faults_service(w);
+    struct server *s = world_server(ws, ws->primary);
 
     if (s == NULL || !s->running || s->process.paused || s->in_recovery)
         return;
@@ -127,10 +143,12 @@ void people_break_glass(struct world *w)
 /* Long enough for a snapshot of the time in which nothing was enforced; with it the site comes back, cut off, after the failover. */
 void people_toggle_before_the_site_returns(struct world *w)
 {
-    operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+    struct world_service *ws = faults_service(w);
+
+    operator_set(ws, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
     world_run(w, sim_between(w->sim, 500, 8000) * SIM_US_PER_MS);
-    operator_set(w, SERVICE_ARM);
-    operator_set(w, SERVICE_RESUME);
+    operator_set(ws, SERVICE_ARM);
+    operator_set(ws, SERVICE_RESUME);
     world_run(w, sim_between(w->sim, 500, 3000) * SIM_US_PER_MS);
     faults_primary_site_returns_cut_off(w);
 }
@@ -138,35 +156,38 @@ void people_toggle_before_the_site_returns(struct world *w)
 /* Enforcement is switched off and on again, and the primary's site is lost between the two or soon after. */
 void people_toggle_and_lose(struct world *w)
 {
+    struct world_service *ws = faults_service(w);
     bool between = sim_chance(w->sim, 500000);
 
-    operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+    operator_set(ws, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
     world_run(w, sim_between(w->sim, 1, 1500) * SIM_US_PER_MS);
     if (between)
         faults_lose_primary_site(w);
-    operator_set(w, SERVICE_ARM);
-    operator_set(w, SERVICE_RESUME);
+    operator_set(ws, SERVICE_ARM);
+    operator_set(ws, SERVICE_RESUME);
     world_run(w, sim_between(w->sim, 1, 400) * SIM_US_PER_MS);
     if (!between)
         faults_lose_primary_site(w);
 }
 
 /* An honest person: the old primary's host is dead, and is rebuilt before it comes back. */
-static void operator_vouch(struct world *w)
+static void operator_vouch(struct world_service *ws)
 {
-    const struct service *svc = world_service(w);
-    struct server *s = world_server(w, svc->primary);
+    const struct service *svc = world_service(ws);
+    struct server *s = world_server(ws, svc->primary);
 
     if (svc->operation.state != OPERATION_RUNNING || s == NULL)
         return;
     if (s->running)
         server_kill(s);
-    operator_id(w, COMMAND_OPERATOR_CERTIFICATE);
+    operator_id(ws, COMMAND_OPERATOR_CERTIFICATE);
     s->switched_off = true;
 }
 
 void people_act(struct world *w)
 {
+    struct world_service *ws = faults_service(w);
+
     switch (sim_random(w->sim, 12)) {
     case 10:
     case 11:
@@ -179,44 +200,46 @@ void people_act(struct world *w)
         return;
     case 3:
     case 4:
-        operator_id(w, COMMAND_OPERATION_ABORT);
+        operator_id(ws, COMMAND_OPERATION_ABORT);
         return;
     case 5:
-        operator_id(w, COMMAND_OPERATION_APPROVE);
+        operator_id(ws, COMMAND_OPERATION_APPROVE);
         return;
     case 6:
-        operator_set(w, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+        operator_set(ws, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
         return;
     case 7:
-        operator_vouch(w);
+        operator_vouch(ws);
         return;
     default:
-        operator_set(w, SERVICE_ARM);
-        operator_set(w, SERVICE_RESUME);
+        operator_set(ws, SERVICE_ARM);
+        operator_set(ws, SERVICE_RESUME);
     }
 }
 
-static void operator_skip(struct world *w, enum step step)
+static void operator_skip(struct world_service *ws, enum step step)
 {
-    command_clear(w->scratch, COMMAND_STEP_SKIP);
-    w->scratch->step_skip.operation = world_service(w)->operation.id;
-    w->scratch->step_skip.step = step;
-    (void)world_operator(w);
+    struct command *c = ws->world->scratch;
+
+    command_clear(c, COMMAND_STEP_SKIP);
+    c->step_skip.operation = world_service(ws)->operation.id;
+    c->step_skip.step = step;
+    (void)world_operator(ws->world);
 }
 
 /* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort. */
-void people_help(struct world *w, bool abort)
+void people_help(struct world_service *ws, bool abort)
 {
-    const struct service *svc = world_service(w);
+    const struct service *svc = world_service(ws);
 
-    people_rebuild(w);
-    people_promote(w);
+    people_rebuild(ws);
+    people_promote(ws);
     if (!svc->armed || svc->paused) {
-        operator_set(w, SERVICE_ARM);
-        operator_set(w, SERVICE_RESUME);
+        operator_set(ws, SERVICE_ARM);
+        operator_set(ws, SERVICE_RESUME);
     }
     if (abort && svc->operation.state == OPERATION_UNDOING)
-        operator_skip(w, STEP_RECONNECT); /* of a standby that is gone */
+        operator_skip(ws, STEP_RECONNECT); /* of a standby that is gone */
     if (svc->operation.state == OPERATION_PROPOSED || (abort && svc->operation.state == OPERATION_RUNNING))
-        operator_id(w, COMMAND_OPERATION_ABORT);
+        operator_id(ws, COMMAND_OPERATION_ABORT);
 }

@@ -175,6 +175,7 @@ static int mem_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, r
 {
     struct raft_io_mem *m = io->impl;
 
+    ((struct raft *)io->data)->tracer = NULL; /* libraft formats its messages also when nobody reads them */
     m->tick = tick;
     m->recv = recv;
     m->tick_us = (int64_t)msecs * SIM_US_PER_MS;

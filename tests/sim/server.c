@@ -5,12 +5,15 @@
 #include "base/check.h"
 #include "tests/sim/world.h"
 
-#define WRITE_EVERY_MAX_US (14 * SIM_US_PER_MS)
-#define WAL_EVERY_US (25 * SIM_US_PER_MS)
+#define WRITE_EVERY_US (20 * SIM_US_PER_MS) /* at most, of one service; of many the time is shared */
+#define WRITE_EVERY_MAX_US (500 * SIM_US_PER_MS)
+#define WAL_EVERY_US (40 * SIM_US_PER_MS)
 
-void server_init(struct server *s, struct world *w, site_id site, unsigned host)
+void server_init(struct server *s, struct world_service *service, site_id site, unsigned host)
 {
-    *s = (struct server){ .world = w, .site = site, .host = host, .streamed_us = INT64_MIN };
+    struct world *w = service->world;
+
+    *s = (struct server){ .world = w, .service = service, .site = site, .host = host, .streamed_us = INT64_MIN };
     sim_process_init(&s->process);
     s->clock.offset_us = sim_between(w->sim, 1, 1000 * (int64_t)SIM_US_PER_S);
     s->clock.rate_ppm = (int32_t)sim_between(w->sim, -w->options.clock_ppm_max, w->options.clock_ppm_max);
@@ -38,8 +41,15 @@ bool server_write(struct server *s)
     s->wal.lsn++;
     s->acknowledged_count++;
     s->acknowledged_us = s->world->sim->now_us;
-    world_on_acknowledged(s->world, s);
+    world_on_acknowledged(s->service, s);
     return true;
+}
+
+static int64_t write_every_us(const struct world *w)
+{
+    int64_t every_us = WRITE_EVERY_US * (int64_t)w->service_count;
+
+    return every_us < WRITE_EVERY_MAX_US ? every_us : WRITE_EVERY_MAX_US;
 }
 
 static void on_write(void *ctx)
@@ -47,18 +57,20 @@ static void on_write(void *ctx)
     struct server *s = ctx;
 
     (void)server_write(s);
-    sim_after(s->world->sim, sim_between(s->world->sim, SIM_US_PER_MS, WRITE_EVERY_MAX_US), &s->process, on_write, NULL,
-              s);
+    sim_after(s->world->sim, sim_between(s->world->sim, SIM_US_PER_MS, write_every_us(s->world)), &s->process, on_write,
+              NULL, s);
 }
 
-bool wal_follows(const struct wal *standby, const struct wal *primary)
+bool server_follows(const struct server *standby, const struct wal *primary)
 {
-    if (standby->timeline == primary->timeline)
-        return standby->lsn <= primary->lsn;
-    for (unsigned i = 0; i < primary->count; i++)
-        if (primary->left[i].timeline == standby->timeline)
-            return standby->lsn <= primary->left[i].end_lsn;
-    return false;
+    uint32_t timeline = primary->timeline;
+    uint64_t lsn = primary->lsn;
+
+    while (timeline > standby->wal.timeline) {
+        lsn = standby->service->timelines[timeline].begin_lsn;
+        timeline = standby->service->timelines[timeline].parent;
+    }
+    return timeline == standby->wal.timeline && standby->wal.lsn <= lsn;
 }
 
 static void on_wal(void *receiver, unsigned from, const void *data, size_t size_bytes)
@@ -68,11 +80,16 @@ static void on_wal(void *receiver, unsigned from, const void *data, size_t size_
 
     (void)from;
     ASSERT(size_bytes == sizeof(*wal));
-    if (!s->running || !s->in_recovery || s->severed || !wal_follows(&s->wal, wal))
+    if (!s->running || !s->in_recovery || s->severed || !server_follows(s, wal))
         return;
     s->wal = *wal;
     s->primary_lsn = wal->lsn;
     s->streamed_us = server_now_us(s);
+}
+
+static int64_t wal_every_us(const struct world *w)
+{
+    return WAL_EVERY_US > write_every_us(w) ? WAL_EVERY_US : write_every_us(w);
 }
 
 static void on_push(void *ctx)
@@ -81,11 +98,11 @@ static void on_push(void *ctx)
     struct world *w = s->world;
 
     for (unsigned i = 0; !s->in_recovery && i < w->server_count; i++) {
-        struct server *to = &w->servers[i];
+        struct server *to = &s->service->servers[i];
         if (to != s && to->running)
             (void)net_send(&w->net, s->host, to->host, &to->process, on_wal, to, &s->wal, sizeof(s->wal));
     }
-    sim_after(w->sim, WAL_EVERY_US, &s->process, on_push, NULL, s);
+    sim_after(w->sim, wal_every_us(w), &s->process, on_push, NULL, s);
 }
 
 void server_start(struct server *s)
@@ -94,9 +111,10 @@ void server_start(struct server *s)
     s->running = true;
     s->streamed_us = INT64_MIN;
     s->guard = (struct guard){ .instance = sim_random(s->world->sim, UINT64_MAX) + 1 };
+    world_changed(s->service);
     sim_after(s->world->sim, 0, &s->process, on_write, NULL, s);
     sim_after(s->world->sim, 0, &s->process, on_push, NULL, s);
-    sim_note(s->world->sim, "server %u starts as %s, timeline %u lsn %llu", s->site,
+    sim_note(s->world->sim, "server %u of service %u starts as %s, timeline %u lsn %llu", s->site, s->service->number,
              s->in_recovery ? "standby" : "primary", s->wal.timeline, (unsigned long long)s->wal.lsn);
 }
 
@@ -104,8 +122,9 @@ void server_start_with_broken_glass(struct server *s)
 {
     server_start(s);
     s->break_glass = true;
-    s->world->glass_epoch = s->world->epoch;
-    sim_note(s->world->sim, "server %u has broken glass", s->site);
+    s->service->glass_epoch = s->service->epoch;
+    world_changed(s->service);
+    sim_note(s->world->sim, "server %u of service %u has broken glass", s->site, s->service->number);
 }
 
 void server_kill(struct server *s)
@@ -116,21 +135,33 @@ void server_kill(struct server *s)
     s->running = false;
     s->guard = (struct guard){ 0 };
     sim_process_end(s->world->sim, &s->process);
-    sim_note(s->world->sim, "server %u is dead", s->site);
+    sim_note(s->world->sim, "server %u of service %u is dead", s->site, s->service->number);
+}
+
+void server_pause(struct server *s)
+{
+    sim_process_pause(&s->process);
+}
+
+void server_resume(struct server *s)
+{
+    sim_process_resume(s->world->sim, &s->process);
+    world_changed(s->service);
 }
 
 void server_promote(struct server *s)
 {
     struct wal *wal = &s->wal;
+    struct world_service *ws = s->service;
 
-    ASSERT(s->in_recovery && wal->count < HISTORY_MAX);
-    wal->left[wal->count].timeline = wal->timeline;
-    wal->left[wal->count].end_lsn = wal->lsn;
-    wal->count++;
-    wal->timeline = ++s->world->timeline;
+    ASSERT(s->in_recovery && ws->timeline_count + 1 < WORLD_TIMELINES_MAX);
+    ws->timeline_count++;
+    ws->timelines[ws->timeline_count] = (struct timeline){ wal->timeline, wal->lsn };
+    wal->timeline = ws->timeline_count;
     s->in_recovery = false;
-    sim_note(s->world->sim, "server %u is promoted, timeline %u from lsn %llu", s->site, wal->timeline,
-             (unsigned long long)wal->lsn);
+    world_changed(ws);
+    sim_note(s->world->sim, "server %u of service %u is promoted, timeline %u from lsn %llu", s->site, ws->number,
+             wal->timeline, (unsigned long long)wal->lsn);
 }
 
 void server_rebuild(struct server *s, const struct server *from)
@@ -153,6 +184,7 @@ bool guard_open(struct server *s, instance_id instance, epoch_t epoch, int64_t t
         return false;
     if (epoch <= g->closed_epoch || epoch < g->epoch)
         return false;
+    world_changed(s->service);
     if (epoch > g->epoch || t0_us > g->sample_us) {
         g->epoch = epoch;
         g->sample_us = t0_us;
@@ -188,5 +220,6 @@ bool guard_bypass(struct server *s, bool on, instance_id instance, epoch_t epoch
         return false;
     g->bypass_epoch = g->bypass && g->bypass_epoch > epoch ? g->bypass_epoch : epoch;
     g->bypass = true;
+    world_changed(s->service);
     return true;
 }

@@ -10,9 +10,8 @@
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
 
-#define HISTORY_MAX 64 /* promotions of one run */
-
 struct world;
+struct world_service;
 
 struct guard {
     instance_id instance;
@@ -24,20 +23,16 @@ struct guard {
     epoch_t bypass_epoch;
 };
 
-/* What a server holds: where it is, and at which position each earlier timeline was left. */
+/* What a server holds, and where it is on which of its service's timelines. */
 struct wal {
     uint32_t timeline;
     uint64_t lsn;
-    unsigned count;
-    struct {
-        uint32_t timeline;
-        uint64_t end_lsn;
-    } left[HISTORY_MAX];
     int64_t canary_ms[NODES_MAX]; /* the canary table: display time of each node's last row; -1: none */
 };
 
 struct server {
     struct world *world;
+    struct world_service *service;
     site_id site;
     unsigned host;
     struct sim_process process;
@@ -60,13 +55,16 @@ struct server {
     int64_t acknowledged_us;     /* simulated time of the last one */
 };
 
-void server_init(struct server *s, struct world *w, site_id site, unsigned host);
+void server_init(struct server *s, struct world_service *service, site_id site, unsigned host);
 /* Started with the break-glass file: by a person, at the rightful primary only. */
 void server_start_with_broken_glass(struct server *s);
 /* A new instance: its guard is closed. Comes back as what it was when it went. */
 void server_start(struct server *s);
 /* Dead at once. */
 void server_kill(struct server *s);
+/* The process, or the whole host, stands still; then goes on with its clock where true time is. */
+void server_pause(struct server *s);
+void server_resume(struct server *s);
 /* pg_promote: a new timeline begins where it is. */
 void server_promote(struct server *s);
 /* Its data are replaced by a copy of `from`; it starts as a standby. */
@@ -77,8 +75,8 @@ int64_t server_now_us(const struct server *s);
 bool server_passes(const struct server *s);
 /* One write. False: refused, or not possible now. */
 bool server_write(struct server *s);
-/* Does `standby` hold nothing that `primary` does not? */
-bool wal_follows(const struct wal *standby, const struct wal *primary);
+/* Does `standby` hold nothing that `primary`, a server of the same service, does not? */
+bool server_follows(const struct server *standby, const struct wal *primary);
 
 /* The guard's requests. False: refused. */
 bool guard_open(struct server *s, instance_id instance, epoch_t epoch, int64_t t0_us, uint32_t hold_ms);

@@ -76,10 +76,11 @@ static bool run_seed(const struct run_options *run, uint64_t seed, struct totals
     totals->simulated_us += s->now_us;
     totals->events += s->event_count;
     totals->entries += w->entry_count;
-    totals->operations += w->operation_count;
-    totals->promotions += w->promoted_count;
-    for (unsigned i = 0; i < w->server_count; i++)
-        totals->acknowledged += w->servers[i].acknowledged_count;
+    totals->operations += world_operation_count(w);
+    totals->promotions += world_promoted_count(w);
+    for (unsigned i = 0; i < w->service_count; i++)
+        for (unsigned j = 0; j < w->server_count; j++)
+            totals->acknowledged += w->services[i].servers[j].acknowledged_count;
     totals->failures += failed;
     world_destroy(w);
     sim_destroy(s);

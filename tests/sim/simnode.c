@@ -26,6 +26,11 @@ int64_t simnode_wall_ms(const struct simnode *n)
            WALL_SKEW_MS;
 }
 
+struct server *simnode_server(const struct simnode *n, service_id service)
+{
+    return n->has_servers ? &n->world->services[service].servers[n->site] : NULL;
+}
+
 static int64_t ctx_now_us(void *ctx)
 {
     return simnode_now_us(ctx);
@@ -127,7 +132,7 @@ static enum status admit(void *ctx, node_id from, uint8_t *bytes, size_t *length
 {
     (void)from;
     (void)capacity;
-    return command_stamp(bytes, *length, simnode_wall_ms(ctx));
+    return command_stamp(bytes, *length, simnode_stamp_ms(ctx));
 }
 
 /* --- timers --- */
@@ -230,7 +235,7 @@ static void bootstrap(struct simnode *n)
     arena_clear(&n->arena);
 }
 
-struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host, struct server *server)
+struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host)
 {
     struct simnode *n = calloc(1, sizeof(*n));
 
@@ -240,7 +245,7 @@ struct simnode *simnode_create(struct world *w, unsigned number, site_id site, u
     n->id = number + 1;
     n->site = site;
     n->host = host;
-    n->server = server;
+    n->has_servers = site < w->server_count;
     n->state = calloc(1, sizeof(struct state));
     n->spare = calloc(1, sizeof(struct state));
     ASSERT(n->state != NULL && n->spare != NULL);
@@ -321,8 +326,8 @@ void simnode_start(struct simnode *n)
     n->transferred_us = INT64_MIN / 2;
     state_init(n->state);
     leader_init(&n->leader, n->id, n->world->options.timing.probe_interval_ms, TICK_US / SIM_US_PER_MS);
-    memset(n->attempts, 0, sizeof(n->attempts));
     arena_enter(&n->arena);
+    simnode_steps_start(n);
     simnode_watch_start(n);
     simnode_lease_start(n);
     start_raft(n);

@@ -19,6 +19,9 @@ struct look_slot { /* one look under way */
 };
 
 struct watch { /* one node's looks at one server */
+    struct simnode *node;
+    service_id service;
+    site_id site;
     struct observer observer;
     struct look_slot slots[LOOKS_IN_FLIGHT];
     uint64_t next_number;
@@ -28,6 +31,7 @@ struct watch { /* one node's looks at one server */
 };
 
 struct attempt { /* one step under way at this node */
+    service_id service;
     bool open;
     bool ended;
     bool submitting;
@@ -51,7 +55,7 @@ struct simnode {
     node_id id;
     site_id site;
     unsigned host;
-    struct server *server; /* on the same host; NULL */
+    bool has_servers; /* on the same host: one of each service */
     bool up;
     bool starting;      /* NODE_STARTED is on its way */
     uint64_t acts_from; /* its index; 0: not known yet */
@@ -70,8 +74,8 @@ struct simnode {
     struct state *spare;
     struct leader leader;
     struct holder holder;
-    struct watch watches[SITES_MAX];
-    struct attempt attempts[RUNS_MAX];
+    struct watch *watches;    /* by service and site */
+    struct attempt *attempts; /* by service and run */
     uint64_t next_attempt;
     int64_t leader_known_us;
     int64_t transferred_us;
@@ -79,12 +83,14 @@ struct simnode {
     bool wake_due;
 };
 
-struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host, struct server *server);
+struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host);
 void simnode_destroy(struct simnode *n);
 void simnode_start(struct simnode *n);
 void simnode_crash(struct simnode *n);
 void simnode_pause(struct simnode *n);
 void simnode_resume(struct simnode *n);
+/* The server of the service on the same host; NULL when there is none. */
+struct server *simnode_server(const struct simnode *n, service_id service);
 int64_t simnode_now_us(const struct simnode *n);
 int64_t simnode_wall_ms(const struct simnode *n);
 bool simnode_leads(const struct simnode *n);
@@ -99,11 +105,13 @@ void simnode_drive(struct simnode *n);
 void simnode_set_name(const struct simnode *n, struct command *c);
 
 /* simnode_log.c */
+int64_t simnode_stamp_ms(struct simnode *n);
 struct rnode_fsm simnode_fsm(struct simnode *n);
 void simnode_on_leadership(void *ctx, const struct rnode_leadership *now);
 void simnode_leader_tick(struct simnode *n);
 
 /* simnode_watch.c */
+struct watch *simnode_watch(struct simnode *n, service_id service, site_id site);
 void simnode_watch_start(struct simnode *n);
 void simnode_report(struct simnode *n);
 bool simnode_acts(const struct simnode *n);
@@ -113,6 +121,7 @@ void simnode_lease_start(struct simnode *n);
 void simnode_lease_tick(struct simnode *n);
 
 /* simnode_steps.c */
+void simnode_steps_start(struct simnode *n);
 void simnode_steps_on_state(struct simnode *n);
 
 #endif

@@ -69,14 +69,14 @@ static void on_request(void *receiver, unsigned from, const void *data, size_t s
         return;
     case REQUEST_BYPASS:
         if (guard_bypass(s, q->on, q->instance, q->epoch))
-            sim_note(s->world->sim, "server %u: bypass %s", s->site, q->on ? "on" : "off");
+            sim_note(s->world->sim, "server %u of service %u: bypass %s", s->site, q->service, q->on ? "on" : "off");
         return;
     }
 }
 
 static void send_request(struct simnode *n, struct guard_request *q)
 {
-    struct server *s = n->server;
+    struct server *s = simnode_server(n, q->service);
 
     q->node = n->number;
     q->node_life = n->process.life;
@@ -106,26 +106,34 @@ static void holder_guard_bypass(void *ctx, service_id service, bool on, instance
                           .kind = REQUEST_BYPASS, .service = service, .on = on, .instance = instance, .epoch = epoch });
 }
 
+struct transmission { /* lives in the node's arena: a crash frees it */
+    service_id service;
+    uint64_t token;
+};
+
 static void on_renewed(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
 {
+    struct transmission *t = ctx;
     bool accepted = status == STATUS_OK && outcome->status == STATUS_OK;
 
-    holder_on_outcome(&n->holder, WORLD_SERVICE, (uint64_t)(uintptr_t)ctx, accepted, accepted ? outcome->value : 0);
+    holder_on_outcome(&n->holder, t->service, t->token, accepted, accepted ? outcome->value : 0);
+    raft_free(t);
 }
 
 static void submit(void *ctx, service_id service, uint64_t token, const struct command *command)
 {
     struct simnode *n = ctx;
     struct command *c = n->world->scratch;
+    struct transmission *t = raft_malloc(sizeof(*t));
 
-    ASSERT(service == WORLD_SERVICE);
+    *t = (struct transmission){ service, token };
     command_clear(c, command->kind);
     simnode_set_name(n, c);
     if (command->kind == COMMAND_RENEW)
         c->renew = command->renew;
     else
         c->grant = command->grant;
-    simnode_submit(n, c, n->state->services[service].config.timing.ttl_ms, on_renewed, (void *)(uintptr_t)token);
+    simnode_submit(n, c, n->state->services[service].config.timing.ttl_ms, on_renewed, t);
 }
 
 void simnode_lease_start(struct simnode *n)
@@ -141,8 +149,9 @@ void simnode_lease_start(struct simnode *n)
 
 void simnode_lease_tick(struct simnode *n)
 {
-    if (n->server == NULL)
+    if (!n->has_servers)
         return;
-    holder_set_local(&n->holder, WORLD_SERVICE, n->state->services[WORLD_SERVICE].present);
+    for (unsigned i = 0; i < n->world->service_count; i++)
+        holder_set_local(&n->holder, (service_id)i, n->state->services[i].present);
     (void)holder_tick(&n->holder, n->state, simnode_now_us(n));
 }

@@ -88,6 +88,11 @@ void simnode_on_leadership(void *ctx, const struct rnode_leadership *now)
     simnode_wake(n);
 }
 
+int64_t simnode_stamp_ms(struct simnode *n)
+{
+    return leader_stamp_ms(&n->leader, n->state, simnode_wall_ms(n), simnode_now_us(n));
+}
+
 static void on_initialised(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
 {
     (void)ctx;
@@ -112,11 +117,11 @@ static void initialise(struct simnode *n)
         struct member *m = &c->cluster_init.members[i];
         m->id = w->nodes[i]->id;
         m->site = w->nodes[i]->site;
-        m->witness = w->nodes[i]->server == NULL;
+        m->witness = !w->nodes[i]->has_servers;
         text_set(m->name, sizeof m->name, "n%u", i);
         text_set(m->address, sizeof m->address, "node%u", i);
     }
-    for (unsigned i = 0; i <= w->options.data_sites; i++)
+    for (unsigned i = 0; i < w->site_count; i++)
         text_set(c->cluster_init.sites[i].name, NAME_MAX_BYTES, "site-%c", 'a' + (int)i);
     simnode_submit(n, c, PROPOSAL_DEADLINE_MS, on_initialised, NULL);
 }
@@ -144,7 +149,7 @@ void simnode_drive(struct simnode *n)
         initialise(n);
         return;
     }
-    while (leader_next(&n->leader, n->state, simnode_wall_ms(n), c, &slot))
+    while (leader_next(&n->leader, n->state, simnode_stamp_ms(n), c, &slot))
         simnode_submit(n, c, PROPOSAL_DEADLINE_MS, on_proposed,
                        (void *)(uintptr_t)(n->leader.term * LEADER_SLOTS + slot));
 }

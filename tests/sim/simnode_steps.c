@@ -20,7 +20,8 @@ struct effect { /* from a node to a server or to DNS, and back */
     unsigned node;
     uint32_t node_life;
     uint64_t number;
-    unsigned index; /* into attempts */
+    service_id service;
+    unsigned index; /* into the node's attempts */
     site_id site;
     epoch_t epoch;
     epoch_t old_epoch;
@@ -33,7 +34,7 @@ struct effect { /* from a node to a server or to DNS, and back */
 
 static const struct step_run *run_shown(const struct simnode *n, const struct attempt *a)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
+    const struct service *svc = &n->state->services[a->service];
     const struct step_run *run = &svc->operation.runs[a->run];
 
     if (!svc->present || svc->operation.id != a->operation || !operation_active(&svc->operation) ||
@@ -46,7 +47,7 @@ static const struct step_run *run_shown(const struct simnode *n, const struct at
 
 static bool promotion_stands(const struct simnode *n, const struct attempt *a)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
+    const struct service *svc = &n->state->services[a->service];
 
     return run_shown(n, a) != NULL && svc->operation.state == OPERATION_PROMOTED && svc->primary == a->site &&
            svc->lease.site == a->site && svc->lease.epoch == a->epoch;
@@ -88,7 +89,8 @@ static void attempt_end(struct simnode *n, struct attempt *a, bool ok, const cha
     a->ended = true;
     a->result.ok = ok;
     text_set(a->result.detail, sizeof a->result.detail, "%s", detail);
-    sim_note(n->world->sim, "node %u: step %s of site %u: %s", n->number, step_word(a->step), a->site, detail);
+    sim_note(n->world->sim, "node %u: service %u: step %s of site %u: %s", n->number, a->service, step_word(a->step),
+             a->site, detail);
     submit_result(n, a);
 }
 
@@ -168,7 +170,7 @@ static void do_effect(struct server *s, struct effect *e)
         e->result.ok = true;
         return;
     case STEP_VERIFY:
-        e->result.ok = s->application && s->world->dns.site == s->site;
+        e->result.ok = s->application && s->service->dns.site == s->site;
         return;
     case STEP_CHECKPOINT:
         e->result.ok = true;
@@ -233,18 +235,18 @@ static void on_effect(void *receiver, unsigned from, const void *data, size_t si
 
 static void on_dns(void *receiver, unsigned from, const void *data, size_t size_bytes)
 {
-    struct world *w = receiver;
+    struct world_service *ws = receiver;
     struct effect e = *(const struct effect *)data;
 
     (void)from;
     (void)size_bytes;
-    if (e.epoch >= w->dns.epoch) {
-        w->dns = (struct dns_register){ .epoch = e.epoch, .site = e.site };
+    if (e.epoch >= ws->dns.epoch) {
+        ws->dns = (struct dns_register){ .epoch = e.epoch, .site = e.site };
         e.result.ok = true;
     } else {
         text_set(e.result.detail, DETAIL_MAX_BYTES, "the register holds a newer epoch");
     }
-    reply(w, WORLD_DNS_HOST, &e);
+    reply(ws->world, WORLD_DNS_HOST, &e);
 }
 
 /* --- at the node --- */
@@ -257,10 +259,10 @@ struct delayed { /* pg_promote takes a while: the node asks, the server does it 
 static void send_effect(struct simnode *n, const struct effect *e)
 {
     struct world *w = n->world;
-    struct server *s = n->server;
+    struct server *s = simnode_server(n, e->service);
 
     if (e->step == STEP_DNS)
-        (void)net_send(&w->net, n->host, WORLD_DNS_HOST, NULL, on_dns, w, e, sizeof(*e));
+        (void)net_send(&w->net, n->host, WORLD_DNS_HOST, NULL, on_dns, &w->services[e->service], e, sizeof(*e));
     else if (s->running)
         (void)net_send(&w->net, n->host, s->host, &s->process, on_effect, s, e, sizeof(*e));
 }
@@ -270,34 +272,37 @@ static void on_effect_due(void *ctx)
     struct delayed *d = ctx;
     struct simnode *n = d->node;
     struct attempt *a = &n->attempts[d->effect.index];
+    struct server *s = simnode_server(n, a->service);
 
     arena_enter(&n->arena);
     if (a->open && a->number == d->effect.number && !a->ended) {
         if (a->step == STEP_PROMOTE && !promotion_stands(n, a)) {
             attempt_end(n, a, false, "not primary in this epoch any more: not promoted");
-        } else if (a->step == STEP_PROMOTE && n->server->guard.bypass &&
-                   service_enforced(&n->state->services[WORLD_SERVICE])) {
+        } else if (a->step == STEP_PROMOTE && s->guard.bypass && service_enforced(&n->state->services[a->service])) {
             attempt_end(n, a, false, "lease_guard is bypassed");
-        } else if (a->step != STEP_DNS && !n->server->running) {
+        } else if (a->step != STEP_DNS && !s->running) {
             attempt_end(n, a, false, "no server runs here");
         } else {
-            world_on_effect(n->world, n, step_word(a->step));
-            a->asked = a->step == STEP_DNS ? 0 : n->server->guard.instance;
+            world_on_effect(&n->world->services[a->service], n, step_word(a->step));
+            a->asked = a->step == STEP_DNS ? 0 : s->guard.instance;
             send_effect(n, &d->effect);
         }
     }
     raft_free(d);
 }
 
-static void attempt_begin(struct simnode *n, struct attempt *a, const struct service *svc, uint8_t run_index)
+static void attempt_begin(struct simnode *n, struct attempt *a, service_id service, uint8_t run_index)
 {
+    const struct service *svc = &n->state->services[service];
+    struct server *server = simnode_server(n, service);
     const struct step_run *run = &svc->operation.runs[run_index];
     const struct step_run *fence;
     struct sim *s = n->world->sim;
     struct delayed *d = raft_malloc(sizeof(*d));
     int64_t most_us = run->step == STEP_PROMOTE ? PROMOTE_MAX_US : EFFECT_MAX_US;
 
-    *a = (struct attempt){ .open = true,
+    *a = (struct attempt){ .service = service,
+                           .open = true,
                            .operation = svc->operation.id,
                            .run = run_index,
                            .attempt = run->attempt,
@@ -312,7 +317,8 @@ static void attempt_begin(struct simnode *n, struct attempt *a, const struct ser
                                        .node = n->number,
                                        .node_life = n->process.life,
                                        .number = a->number,
-                                       .index = run_index,
+                                       .service = service,
+                                       .index = (unsigned)(a - n->attempts),
                                        .site = run->site,
                                        .epoch = run->epoch,
                                        .old_epoch = a->old_epoch } };
@@ -325,18 +331,18 @@ static void attempt_begin(struct simnode *n, struct attempt *a, const struct ser
         d->effect.instance_count = svc->lease.instance_count;
         memcpy(d->effect.instances, svc->lease.instances, sizeof d->effect.instances);
     }
-    if (n->server == NULL || sim_chance(s, n->world->options.step_fails_ppm)) {
+    if (server == NULL || sim_chance(s, n->world->options.step_fails_ppm)) {
         raft_free(d);
         attempt_end(n, a, false, "failed for a reason of its own");
         return;
     }
-    if (!n->server->running && run->step != STEP_DNS && run->step != STEP_FENCE) {
+    if (!server->running && run->step != STEP_DNS && run->step != STEP_FENCE) {
         raft_free(d);
         attempt_end(n, a, false, "no server runs here");
         return;
     }
-    if (!n->server->running && run->step == STEP_FENCE) {
-        do_fence(n->server, &d->effect);
+    if (!server->running && run->step == STEP_FENCE) {
+        do_fence(server, &d->effect);
         a->result = d->effect.result;
         raft_free(d);
         attempt_end(n, a, true, "no server runs: every instance is gone");
@@ -345,26 +351,38 @@ static void attempt_begin(struct simnode *n, struct attempt *a, const struct ser
     sim_after(s, sim_between(s, 0, most_us), &n->process, on_effect_due, NULL, d);
 }
 
+void simnode_steps_start(struct simnode *n)
+{
+    n->attempts = raft_calloc((size_t)n->world->service_count * RUNS_MAX, sizeof(struct attempt));
+}
+
+static void attempt_on_state(struct simnode *n, struct attempt *a)
+{
+    const struct server *s = simnode_server(n, a->service);
+
+    if (!a->open)
+        return;
+    if (run_shown(n, a) == NULL)
+        a->open = false;
+    else if (!a->ended && simnode_now_us(n) > a->deadline_us)
+        attempt_end(n, a, false, "not within its deadline");
+    else if (!a->ended && a->asked != 0 && s->guard.instance != a->asked)
+        attempt_end(n, a, false, "the connection is lost");
+    else if (a->ended && !a->submitting)
+        submit_result(n, a);
+}
+
 void simnode_steps_on_state(struct simnode *n)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
-
-    for (unsigned i = 0; i < RUNS_MAX; i++) {
-        struct attempt *a = &n->attempts[i];
-        if (!a->open)
-            continue;
-        if (run_shown(n, a) == NULL)
-            a->open = false;
-        else if (!a->ended && simnode_now_us(n) > a->deadline_us)
-            attempt_end(n, a, false, "not within its deadline");
-        else if (!a->ended && a->asked != 0 && n->server->guard.instance != a->asked)
-            attempt_end(n, a, false, "the connection is lost");
-        else if (a->ended && !a->submitting)
-            submit_result(n, a);
-    }
-    for (uint8_t i = 0; svc->present && operation_active(&svc->operation) && i < svc->operation.run_count; i++) {
-        const struct step_run *run = &svc->operation.runs[i];
-        if (run->state == RUN_ASSIGNED && run->node == n->id && !n->attempts[i].open)
-            attempt_begin(n, &n->attempts[i], svc, i);
+    for (unsigned i = 0; i < n->world->service_count; i++) {
+        const struct service *svc = &n->state->services[i];
+        struct attempt *attempts = &n->attempts[i * RUNS_MAX];
+        for (unsigned r = 0; r < RUNS_MAX; r++)
+            attempt_on_state(n, &attempts[r]);
+        for (uint8_t r = 0; svc->present && operation_active(&svc->operation) && r < svc->operation.run_count; r++) {
+            const struct step_run *run = &svc->operation.runs[r];
+            if (run->state == RUN_ASSIGNED && run->node == n->id && !attempts[r].open)
+                attempt_begin(n, &attempts[r], (service_id)i, r);
+        }
     }
 }

@@ -12,6 +12,7 @@
 struct look_request {
     unsigned node;
     uint32_t node_life;
+    service_id service;
     unsigned site;
     uint64_t number;
     bool canary;
@@ -29,28 +30,35 @@ struct look_reply {
 };
 
 struct look_timeout {
-    struct simnode *node;
-    unsigned site;
+    struct watch *watch;
     uint64_t number;
 };
 
-static const struct service *service_of(const struct simnode *n)
+static const struct service *service_of(const struct simnode *n, service_id service)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
+    const struct service *svc = &n->state->services[service];
 
     return svc->present ? svc : NULL;
 }
 
-static void on_reported(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
+struct watch *simnode_watch(struct simnode *n, service_id service, site_id site)
 {
-    (void)status;
-    (void)outcome;
-    n->watches[(uintptr_t)ctx].reporting = false;
+    return &n->watches[service * n->world->server_count + site];
 }
 
-static void report_one(struct simnode *n, const struct service *svc, site_id site)
+static void on_reported(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
 {
-    struct watch *watch = &n->watches[site];
+    struct watch *watch = ctx;
+
+    (void)n;
+    (void)status;
+    (void)outcome;
+    watch->reporting = false;
+}
+
+static void report_one(struct simnode *n, const struct service *svc, struct watch *watch)
+{
+    site_id site = watch->site;
     struct opinion now = observer_opinion(&watch->observer);
     struct command *c = n->world->scratch;
     int slot = state_member_slot(n->state, n->id);
@@ -64,8 +72,8 @@ static void report_one(struct simnode *n, const struct service *svc, site_id sit
     watch->reporting = true;
     command_clear(c, COMMAND_OPINION);
     simnode_set_name(n, c);
-    c->opinion = (struct command_opinion){ n->id, WORLD_SERVICE, site, now };
-    simnode_submit(n, c, REPORT_DEADLINE_MS, on_reported, (void *)(uintptr_t)site);
+    c->opinion = (struct command_opinion){ n->id, watch->service, site, now };
+    simnode_submit(n, c, REPORT_DEADLINE_MS, on_reported, watch);
 }
 
 static void on_started(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
@@ -100,11 +108,12 @@ static void announce_start(struct simnode *n)
 
 void simnode_report(struct simnode *n)
 {
-    const struct service *svc = service_of(n);
-
     announce_start(n);
-    for (unsigned i = 0; svc != NULL && i < svc->config.site_count; i++)
-        report_one(n, svc, svc->config.sites[i].site);
+    for (unsigned i = 0; i < n->world->service_count; i++) {
+        const struct service *svc = service_of(n, (service_id)i);
+        for (unsigned j = 0; svc != NULL && j < svc->config.site_count; j++)
+            report_one(n, svc, simnode_watch(n, (service_id)i, svc->config.sites[j].site));
+    }
 }
 
 static struct look_slot *slot_of(struct watch *watch, uint64_t number)
@@ -114,9 +123,9 @@ static struct look_slot *slot_of(struct watch *watch, uint64_t number)
     return slot->open && slot->number == number ? slot : NULL;
 }
 
-static void look_failed(struct simnode *n, const struct service *svc, site_id site, bool canary)
+static void look_failed(struct simnode *n, const struct service *svc, struct watch *watch, bool canary)
 {
-    struct observer *o = &n->watches[site].observer;
+    struct observer *o = &watch->observer;
     const struct timing *t = &svc->config.timing;
 
     observer_look(o, LOOK_READ_FRESH, LOOK_FAILED, t);
@@ -124,23 +133,24 @@ static void look_failed(struct simnode *n, const struct service *svc, site_id si
     observer_look(o, LOOK_TCP, LOOK_FAILED, t);
     if (canary)
         observer_look(o, LOOK_CANARY, LOOK_FAILED, t);
-    if (svc->primary == site)
+    if (svc->primary == watch->site)
         observer_look(o, LOOK_HTTP, LOOK_FAILED, t);
-    report_one(n, svc, site);
+    report_one(n, svc, watch);
 }
 
 static void on_look_timeout(void *ctx)
 {
     struct look_timeout *timeout = ctx;
-    struct simnode *n = timeout->node;
-    struct look_slot *slot = slot_of(&n->watches[timeout->site], timeout->number);
-    const struct service *svc = service_of(n);
+    struct watch *watch = timeout->watch;
+    struct simnode *n = watch->node;
+    struct look_slot *slot = slot_of(watch, timeout->number);
+    const struct service *svc = service_of(n, watch->service);
 
     if (slot != NULL) {
         slot->open = false;
         arena_enter(&n->arena);
         if (svc != NULL && !n->fatal)
-            look_failed(n, svc, (site_id)timeout->site, slot->canary);
+            look_failed(n, svc, watch, slot->canary);
     }
     raft_free(timeout);
 }
@@ -153,8 +163,10 @@ static void on_sighted(struct simnode *n, void *ctx, enum status status, const s
     (void)outcome; /* the next acknowledged write is another sighting */
 }
 
-static void sighted(struct simnode *n, const struct service *svc, site_id site, const struct look_slot *slot)
+static void sighted(struct simnode *n, const struct service *svc, const struct watch *watch,
+                    const struct look_slot *slot)
 {
+    site_id site = watch->site;
     struct command *c = n->world->scratch;
 
     if (!simnode_acts(n) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site ||
@@ -162,7 +174,7 @@ static void sighted(struct simnode *n, const struct service *svc, site_id site, 
         return;
     command_clear(c, COMMAND_SIGHTING);
     simnode_set_name(n, c);
-    c->sighting = (struct command_sighting){ WORLD_SERVICE, site, slot->epoch, n->id, slot->looked_index };
+    c->sighting = (struct command_sighting){ watch->service, site, slot->epoch, n->id, slot->looked_index };
     simnode_submit(n, c, REPORT_DEADLINE_MS, on_sighted, NULL);
 }
 
@@ -171,20 +183,25 @@ static void on_reply(void *receiver, unsigned from, const void *data, size_t siz
     struct simnode *n = receiver;
     const struct look_reply *reply = data;
     site_id site = (site_id)reply->request.site;
-    struct watch *watch = &n->watches[site];
-    struct look_slot *slot = slot_of(watch, reply->request.number);
-    const struct service *svc = service_of(n);
+    struct watch *watch;
+    struct look_slot *slot;
+    const struct service *svc;
     const struct timing *t;
     int64_t written_ms = -1;
 
     (void)from;
     (void)size_bytes;
-    if (!n->up || n->fatal || slot == NULL || svc == NULL)
+    if (!n->up || n->fatal)
+        return;
+    watch = simnode_watch(n, reply->request.service, site);
+    slot = slot_of(watch, reply->request.number);
+    svc = service_of(n, watch->service);
+    if (slot == NULL || svc == NULL)
         return;
     arena_enter(&n->arena);
     slot->open = false;
     if (reply->request.refused) {
-        look_failed(n, svc, site, slot->canary);
+        look_failed(n, svc, watch, slot->canary);
         return;
     }
     t = &svc->config.timing;
@@ -197,13 +214,13 @@ static void on_reply(void *receiver, unsigned from, const void *data, size_t siz
         observer_look(&watch->observer, LOOK_HTTP, reply->application ? LOOK_OK : LOOK_FAILED, t);
     if (slot->canary && reply->canary == LOOK_OK) {
         watch->canary_written_ms = reply->request.wall_ms;
-        sighted(n, svc, site, slot);
+        sighted(n, svc, watch, slot);
     }
-    if (svc->primary < SITES_MAX)
-        written_ms = n->watches[svc->primary].canary_written_ms;
+    if (svc->primary < n->world->server_count)
+        written_ms = simnode_watch(n, watch->service, svc->primary)->canary_written_ms;
     observer_read(&watch->observer, reply->role, reply->streaming, reply->canary_seen_ms, written_ms,
                   svc->config.max_lag_ms, t);
-    report_one(n, svc, site);
+    report_one(n, svc, watch);
 }
 
 static void on_request(void *receiver, unsigned from, const void *data, size_t size_bytes)
@@ -243,17 +260,18 @@ static void on_request_unserved(void *receiver, unsigned from, const void *data,
         (void)net_send(&s->world->net, s->host, n->host, &n->process, on_reply, n, &reply, sizeof(reply));
 }
 
-static void look_begin(struct simnode *n, const struct service *svc, site_id site)
+static void look_begin(struct watch *watch, const struct service *svc)
 {
+    struct simnode *n = watch->node;
     struct world *w = n->world;
-    struct server *s = &w->servers[site];
-    struct watch *watch = &n->watches[site];
+    struct server *s = &w->services[watch->service].servers[watch->site];
     struct look_slot *slot = &watch->slots[watch->next_number % LOOKS_IN_FLIGHT];
     struct look_request q = { .node = n->number,
                               .node_life = n->process.life,
-                              .site = site,
+                              .service = watch->service,
+                              .site = watch->site,
                               .number = watch->next_number++,
-                              .canary = svc->primary == site,
+                              .canary = svc->primary == watch->site,
                               .wall_ms = simnode_wall_ms(n) };
     struct look_timeout *timeout = raft_malloc(sizeof(*timeout));
 
@@ -268,7 +286,7 @@ static void look_begin(struct simnode *n, const struct service *svc, site_id sit
                                 .epoch = svc->lease.epoch,
                                 .looked_index = n->state->applied_index,
                                 .canary = q.canary };
-    *timeout = (struct look_timeout){ .node = n, .site = site, .number = q.number };
+    *timeout = (struct look_timeout){ .watch = watch, .number = q.number };
     sim_after(w->sim, sim_clock_span_us(&n->clock, (int64_t)svc->config.timing.probe_timeout_ms * SIM_US_PER_MS),
               &n->process, on_look_timeout, NULL, timeout);
     if (s->running)
@@ -277,35 +295,35 @@ static void look_begin(struct simnode *n, const struct service *svc, site_id sit
         (void)net_send(&w->net, n->host, s->host, NULL, on_request_unserved, s, &q, sizeof(q));
 }
 
-struct look_timer {
-    struct simnode *node;
-    site_id site;
-};
-
 static void on_look_due(void *ctx)
 {
-    struct look_timer *timer = ctx;
-    struct simnode *n = timer->node;
-    const struct service *svc = service_of(n);
+    struct watch *watch = ctx;
+    struct simnode *n = watch->node;
+    const struct service *svc = service_of(n, watch->service);
     int64_t interval_us = (int64_t)n->world->options.timing.probe_interval_ms * SIM_US_PER_MS;
 
     arena_enter(&n->arena);
     if (svc != NULL && !n->fatal)
-        look_begin(n, svc, timer->site);
-    sim_after(n->world->sim, sim_clock_span_us(&n->clock, interval_us), &n->process, on_look_due, NULL, timer);
+        look_begin(watch, svc);
+    sim_after(n->world->sim, sim_clock_span_us(&n->clock, interval_us), &n->process, on_look_due, NULL, watch);
 }
 
 void simnode_watch_start(struct simnode *n)
 {
-    memset(n->watches, 0, sizeof(n->watches));
-    for (unsigned i = 0; i < n->world->server_count; i++) {
-        struct look_timer *timer = raft_malloc(sizeof(*timer));
-        observer_init(&n->watches[i].observer);
-        n->watches[i].primary = SITE_NONE;
-        n->watches[i].canary_written_ms = -1;
-        *timer = (struct look_timer){ .node = n, .site = (site_id)i };
-        sim_after(n->world->sim,
-                  sim_between(n->world->sim, 0, (int64_t)n->world->options.timing.probe_interval_ms * 1000),
-                  &n->process, on_look_due, NULL, timer);
+    struct world *w = n->world;
+    int64_t interval_us = (int64_t)w->options.timing.probe_interval_ms * SIM_US_PER_MS;
+
+    n->watches = raft_calloc((size_t)w->service_count * w->server_count, sizeof(struct watch));
+    for (unsigned i = 0; i < w->service_count; i++) {
+        for (unsigned j = 0; j < w->server_count; j++) {
+            struct watch *watch = simnode_watch(n, (service_id)i, (site_id)j);
+            watch->node = n;
+            watch->service = (service_id)i;
+            watch->site = (site_id)j;
+            watch->primary = SITE_NONE;
+            watch->canary_written_ms = -1;
+            observer_init(&watch->observer);
+            sim_after(w->sim, sim_between(w->sim, 0, interval_us), &n->process, on_look_due, NULL, watch);
+        }
     }
 }

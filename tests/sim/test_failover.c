@@ -36,6 +36,11 @@ static void end(struct world *w)
     assert_false(failed);
 }
 
+static struct world_service *service(struct world *w)
+{
+    return &w->services[0];
+}
+
 static unsigned leader(const struct world *w)
 {
     for (unsigned i = 0; i < w->options.node_count; i++)
@@ -52,17 +57,17 @@ static bool has_leader(struct world *w)
 /* The service is at site 1, and the operation that brought it there is done. */
 static bool moved(struct world *w)
 {
-    const struct service *svc = world_service(w);
+    const struct service *svc = world_service(service(w));
 
-    return w->primary == 1 && svc->operation.state == OPERATION_DONE && world_settled(w) && w->dns.site == 1 &&
-           w->servers[1].application && !w->servers[1].in_recovery;
+    return service(w)->primary == 1 && svc->operation.state == OPERATION_DONE && world_settled(w) &&
+           service(w)->dns.site == 1 && service(w)->servers[1].application && !service(w)->servers[1].in_recovery;
 }
 
 static void expect_moved_within(struct world *w, int64_t limit_us)
 {
     if (!world_run_until(w, moved, limit_us))
         sim_fail(w->sim, "the service has not moved: operation %s, primary %u",
-                 operation_state_word(world_service(w)->operation.state), w->primary);
+                 operation_state_word(world_service(service(w))->operation.state), service(w)->primary);
 }
 
 static void expect_moved(struct world *w)
@@ -73,14 +78,15 @@ static void expect_moved(struct world *w)
 static void expect_untouched(struct world *w, int64_t span_us)
 {
     world_run(w, span_us);
-    if (w->operation_count > 0 || w->primary != 0)
-        sim_fail(w->sim, "%u operations ran, the primary is site %u", (unsigned)w->operation_count, w->primary);
+    if (world_operation_count(w) > 0 || service(w)->primary != 0)
+        sim_fail(w->sim, "%u operations ran, the primary is site %u", (unsigned)world_operation_count(w),
+                 service(w)->primary);
 }
 
 static void set(struct world *w, enum service_change change)
 {
     command_clear(w->scratch, COMMAND_SERVICE_SET);
-    w->scratch->service_set.service = WORLD_SERVICE;
+    w->scratch->service_set.service = 0;
     w->scratch->service_set.change = change;
     assert_true(world_operator(w));
     world_run(w, 3 * SIM_US_PER_S);
@@ -97,10 +103,10 @@ static void a_site_dies_and_the_service_moves(void **state)
         site_kill(w, 0);
         expect_moved(w);
         assert_true(w->sim->now_us - begun_us < 6 * SIM_US_PER_S);
-        assert_int_equal(w->operation_count, 1);
+        assert_int_equal(world_operation_count(w), 1);
         site_start(w, 0); /* the old primary by hand: its guard is closed */
         world_run(w, 10 * SIM_US_PER_S);
-        assert_int_equal(w->primary, 1);
+        assert_int_equal(service(w)->primary, 1);
         end(w);
     }
 }
@@ -115,10 +121,10 @@ static void a_frozen_site_goes_on_after_the_failover_and_acknowledges_nothing(vo
         uint64_t before;
         site_pause(w, 0, true);
         expect_moved(w);
-        before = w->servers[0].acknowledged_count;
+        before = service(w)->servers[0].acknowledged_count;
         site_pause(w, 0, false);
         world_run(w, 20 * SIM_US_PER_S);
-        assert_int_equal(w->servers[0].acknowledged_count, before);
+        assert_int_equal(service(w)->servers[0].acknowledged_count, before);
         end(w);
     }
 }
@@ -134,7 +140,7 @@ static void a_site_that_is_cut_off_stops_before_the_other_starts(void **state)
         expect_moved(w);
         net_heal(&w->net);
         world_run(w, 20 * SIM_US_PER_S);
-        assert_int_equal(w->primary, 1);
+        assert_int_equal(service(w)->primary, 1);
         end(w);
     }
 }
@@ -147,7 +153,7 @@ static void postgresql_dies_alone_and_its_own_node_gives_the_proof(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct world *w = begin(seed, &options);
         int64_t begun_us = w->sim->now_us;
-        server_kill(&w->servers[0]);
+        server_kill(&service(w)->servers[0]);
         expect_moved(w);
         assert_true(w->sim->now_us - begun_us < 4 * SIM_US_PER_S);
         end(w);
@@ -221,15 +227,15 @@ static void disarmed_paused_and_shadow_have_no_effect(void **state)
             set(w, i == 0 ? SERVICE_DISARM : SERVICE_PAUSE);
         site_kill(w, 0);
         expect_untouched(w, 30 * SIM_US_PER_S);
-        assert_false(w->servers[1].severed);
-        assert_true(w->servers[1].in_recovery);
+        assert_false(service(w)->servers[1].severed);
+        assert_true(service(w)->servers[1].in_recovery);
         end(w);
     }
 }
 
 static bool waits_for_approval(struct world *w)
 {
-    return world_service(w)->operation.state == OPERATION_PROPOSED;
+    return world_service(service(w))->operation.state == OPERATION_PROPOSED;
 }
 
 static void mode_propose_waits_for_approval(void **state)
@@ -244,9 +250,9 @@ static void mode_propose_waits_for_approval(void **state)
     assert_true(world_run_until(w, waits_for_approval, FAILOVER_MAX_US));
     world_run(w, 10 * SIM_US_PER_S);
     assert_true(waits_for_approval(w));
-    assert_false(w->servers[1].severed);
+    assert_false(service(w)->servers[1].severed);
     command_clear(w->scratch, COMMAND_OPERATION_APPROVE);
-    w->scratch->operation_approve.operation = world_service(w)->operation.id;
+    w->scratch->operation_approve.operation = world_service(service(w))->operation.id;
     assert_true(world_operator(w));
     expect_moved(w);
     end(w);
@@ -261,12 +267,13 @@ static void a_person_promotes_while_the_primary_lives(void **state)
         struct world *w = begin(seed, &options);
         command_clear(w->scratch, COMMAND_OPERATION_START);
         w->scratch->operation_start = (struct command_operation_start){
-            .service = WORLD_SERVICE, .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = w->epoch
+            .service = 0, .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = service(w)->epoch
         };
         assert_true(world_operator(w));
         expect_moved(w);
-        assert_int_equal(world_service(w)->operation.certificate, CERT_AGENT);
-        assert_int_equal(w->servers[1].wal.left[0].end_lsn, w->servers[0].wal.lsn); /* nothing acknowledged is lost */
+        assert_int_equal(world_service(service(w))->operation.certificate, CERT_AGENT);
+        assert_int_equal(service(w)->timelines[2].begin_lsn,
+                         service(w)->servers[0].wal.lsn); /* nothing acknowledged is lost */
         end(w);
     }
 }
@@ -277,22 +284,22 @@ static void an_aborted_operation_gives_the_right_back(void **state)
     struct world *w = begin(9, &options);
 
     (void)state;
-    sim_process_pause(&w->servers[1].process); /* its sever cannot end */
+    sim_process_pause(&service(w)->servers[1].process); /* its sever cannot end */
     command_clear(w->scratch, COMMAND_OPERATION_START);
     w->scratch->operation_start = (struct command_operation_start){
-        .service = WORLD_SERVICE, .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = w->epoch
+        .service = 0, .kind = OPERATION_PROMOTE, .from = 0, .to = 1, .epoch = service(w)->epoch
     };
     assert_true(world_operator(w));
     world_run(w, 2 * SIM_US_PER_S);
-    assert_int_equal(world_service(w)->operation.state, OPERATION_RUNNING);
+    assert_int_equal(world_service(service(w))->operation.state, OPERATION_RUNNING);
     command_clear(w->scratch, COMMAND_OPERATION_ABORT);
-    w->scratch->operation_abort.operation = world_service(w)->operation.id;
+    w->scratch->operation_abort.operation = world_service(service(w))->operation.id;
     assert_true(world_operator(w));
-    sim_process_resume(w->sim, &w->servers[1].process);
+    sim_process_resume(w->sim, &service(w)->servers[1].process);
     assert_true(world_run_until(w, world_settled, FAILOVER_MAX_US));
-    assert_int_equal(w->primary, 0);
-    assert_int_equal(world_service(w)->operation.state, OPERATION_ABORTED);
-    assert_false(w->servers[1].severed);
+    assert_int_equal(service(w)->primary, 0);
+    assert_int_equal(world_service(service(w))->operation.state, OPERATION_ABORTED);
+    assert_false(service(w)->servers[1].severed);
     end(w);
 }
 
@@ -391,10 +398,10 @@ static uint64_t failover_with_death_of_the_leader_after(uint64_t after, bool all
     assert_true(world_run_until(w, has_leader, FAILOVER_MAX_US));
     /* Of a site that was not heard since a cold start nobody says that it is down before the grace is over. */
     expect_moved_within(w, all ? BOOT_GRACE_US + FAILOVER_MAX_US : FAILOVER_MAX_US);
-    assert_int_equal(w->operation_count, 1);
-    assert_int_equal(w->promoted_count, 1);
-    for (unsigned i = 0; i < world_service(w)->operation.run_count; i++)
-        assert_true(run_ended(&world_service(w)->operation.runs[i]));
+    assert_int_equal(world_operation_count(w), 1);
+    assert_int_equal(world_promoted_count(w), 1);
+    for (unsigned i = 0; i < world_service(service(w))->operation.run_count; i++)
+        assert_true(run_ended(&world_service(service(w))->operation.runs[i]));
     end(w);
     return k.seen;
 }

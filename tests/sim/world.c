@@ -16,7 +16,9 @@
 struct world_options world_options_default(void)
 {
     struct world_options o = { .data_sites = 2,
+                               .witness_sites = 1,
                                .node_count = 3,
+                               .service_count = 1,
                                .mode = MODE_AUTO,
                                .profile = PROFILE_METRO,
                                .timing = timing_of(PROFILE_METRO),
@@ -29,17 +31,52 @@ struct world_options world_options_default(void)
     return o;
 }
 
+site_id world_first_primary(const struct world *w, unsigned service)
+{
+    return (site_id)(service % w->server_count);
+}
+
+static void create_service(struct world *w, unsigned number)
+{
+    struct world_service *ws = &w->services[number];
+
+    ws->world = w;
+    ws->number = (service_id)number;
+    ws->primary = SITE_NONE;
+    ws->dns.site = SITE_NONE;
+    ws->timeline_count = 1;
+    for (unsigned i = 0; i < w->server_count; i++) {
+        server_init(&ws->servers[i], ws, (site_id)i, i);
+        ws->servers[i].in_recovery = i != world_first_primary(w, number);
+        ws->servers[i].wal.lsn = 1000;
+    }
+}
+
+static site_id site_of_node(const struct world_options *o, unsigned node)
+{
+    if (node < o->data_sites)
+        return (site_id)node;
+    if (o->witness_sites == 0)
+        return (site_id)(o->data_sites - 1);
+    return (site_id)(o->data_sites + (node - o->data_sites) % o->witness_sites);
+}
+
+/* A node without a site of its own shares the host of the one that it stands beside. */
+static unsigned host_of_node(const struct world_options *o, unsigned node)
+{
+    return node >= o->data_sites && o->witness_sites == 0 ? o->data_sites - 1 : node;
+}
+
 struct world *world_create(struct sim *sim, const struct world_options *options)
 {
     struct world *w = calloc(1, sizeof(*w));
-    unsigned sites = options->data_sites + 1;
+    unsigned sites = options->data_sites + options->witness_sites;
 
     ASSERT(w != NULL && options->node_count >= sites && options->node_count <= NODES_MAX);
+    ASSERT(options->data_sites <= WORLD_DATA_SITES_MAX && sites <= SITES_MAX);
+    ASSERT(options->service_count > 0 && options->service_count <= SERVICES_MAX);
     w->sim = sim;
     w->options = *options;
-    w->primary = SITE_NONE;
-    w->dns.site = SITE_NONE;
-    w->timeline = 1;
     w->scratch = malloc(sizeof(struct command));
     w->digests = calloc(WORLD_INDEX_MAX, sizeof(uint64_t));
     ASSERT(w->scratch != NULL && w->digests != NULL);
@@ -48,23 +85,21 @@ struct world *world_create(struct sim *sim, const struct world_options *options)
         for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
             w->net.links[i][j].ordered = i == j;
     w->server_count = options->data_sites;
-    for (unsigned i = 0; i < options->data_sites; i++) {
-        server_init(&w->servers[i], w, (site_id)i, i);
-        w->servers[i].in_recovery = i > 0;
-        w->servers[i].wal.lsn = 1000;
-    }
-    for (unsigned i = 0; i < options->node_count; i++) {
-        site_id site = (site_id)(i < sites ? i : sites - 1);
-        w->nodes[i] = simnode_create(w, i, site, i, i < options->data_sites ? &w->servers[i] : NULL);
-    }
+    w->site_count = sites;
+    w->service_count = options->service_count;
+    for (unsigned i = 0; i < options->service_count; i++)
+        create_service(w, i);
+    for (unsigned i = 0; i < options->node_count; i++)
+        w->nodes[i] = simnode_create(w, i, site_of_node(options, i), host_of_node(options, i));
     return w;
 }
 
 void world_destroy(struct world *w)
 {
-    for (unsigned i = 0; i < w->server_count; i++)
-        if (w->servers[i].running)
-            server_kill(&w->servers[i]);
+    for (unsigned i = 0; i < w->service_count; i++)
+        for (unsigned j = 0; j < w->server_count; j++)
+            if (w->services[i].servers[j].running)
+                server_kill(&w->services[i].servers[j]);
     for (unsigned i = 0; i < w->options.node_count; i++)
         simnode_destroy(w->nodes[i]);
     free(w->scratch);
@@ -135,23 +170,49 @@ const struct state *world_state(const struct world *w)
     return best;
 }
 
-const struct service *world_service(const struct world *w)
+const struct service *world_service(const struct world_service *ws)
 {
-    return &world_state(w)->services[WORLD_SERVICE];
+    return &world_state(ws->world)->services[ws->number];
 }
 
-struct server *world_server(struct world *w, site_id site)
+struct server *world_server(struct world_service *ws, site_id site)
 {
-    return site < w->server_count ? &w->servers[site] : NULL;
+    return site < ws->world->server_count ? &ws->servers[site] : NULL;
+}
+
+bool world_service_settled(struct world_service *ws)
+{
+    const struct service *svc = world_service(ws);
+    struct server *s = world_server(ws, ws->primary);
+
+    return s != NULL && svc->present && !operation_active(&svc->operation) && svc->primary == ws->primary &&
+           lease_live(&svc->lease) && server_passes(s);
 }
 
 bool world_settled(struct world *w)
 {
-    const struct service *svc = world_service(w);
-    struct server *s = world_server(w, w->primary);
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!world_service_settled(&w->services[i]))
+            return false;
+    return true;
+}
 
-    return s != NULL && svc->present && !operation_active(&svc->operation) && svc->primary == w->primary &&
-           lease_live(&svc->lease) && server_passes(s);
+uint64_t world_operation_count(const struct world *w)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < w->service_count; i++)
+        count += w->services[i].operation_count;
+    return count;
+}
+
+uint64_t world_promoted_count(const struct world *w)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < w->service_count; i++)
+        count += w->services[i].promoted_count;
+    return count;
 }
 
 static bool initialised(struct world *w)
@@ -161,33 +222,46 @@ static bool initialised(struct world *w)
 
 static bool configured(struct world *w)
 {
-    return world_service(w)->present;
+    return world_service(&w->services[w->service_count - 1])->present;
 }
 
 static bool armed(struct world *w)
 {
-    return world_service(w)->armed;
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!world_service(&w->services[i])->armed)
+            return false;
+    return true;
+}
+
+static bool service_ready(struct world_service *ws)
+{
+    const struct service *svc = world_service(ws);
+
+    if (!svc->lease.enforcement.enforcing)
+        return false;
+    for (unsigned i = 0; i < ws->world->server_count; i++)
+        if (svc->views[i].verdict != VERDICT_UP || (i != svc->primary && !svc->views[i].opinions[i].ready))
+            return false;
+    return true;
 }
 
 static bool ready(struct world *w)
 {
-    const struct service *svc = world_service(w);
-
-    if (!world_settled(w) || !svc->lease.enforcement.enforcing)
+    if (!world_settled(w))
         return false;
-    for (unsigned i = 1; i < w->server_count; i++)
-        if (!svc->views[i].opinions[i].ready || svc->views[i].verdict != VERDICT_UP)
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (!service_ready(&w->services[i]))
             return false;
-    return svc->views[0].verdict == VERDICT_UP;
+    return true;
 }
 
-static void fill_config(struct world *w, struct service_config *c)
+static void fill_config(struct world *w, unsigned service, struct service_config *c)
 {
-    text_set(c->name, sizeof c->name, "app");
+    text_set(c->name, sizeof c->name, "app%u", service);
     c->profile = PROFILE_METRO;
     c->mode = w->options.mode;
-    c->tier = 1;
-    c->primary = 0;
+    c->tier = 1 + service % 3;
+    c->primary = world_first_primary(w, service);
     c->accept_vm_pause = true;
     c->max_lag_bytes = w->options.max_lag_bytes;
     c->max_lag_ms = 10000;
@@ -204,8 +278,9 @@ static void fill_config(struct world *w, struct service_config *c)
 bool world_configure(struct world *w)
 {
     command_clear(w->scratch, COMMAND_CONFIG_APPLY);
-    w->scratch->config_apply.service_count = 1;
-    fill_config(w, &w->scratch->config_apply.services[0]);
+    w->scratch->config_apply.service_count = (uint8_t)w->service_count;
+    for (unsigned i = 0; i < w->service_count; i++)
+        fill_config(w, i, &w->scratch->config_apply.services[i]);
     return world_operator(w);
 }
 
@@ -215,14 +290,34 @@ static void expect(struct world *w, bool (*done)(struct world *w), const char *w
         sim_fail(w->sim, "boot: %s did not happen", what);
 }
 
-void world_boot(struct world *w)
+static void start_everybody(struct world *w)
 {
-    for (unsigned i = 0; i < w->server_count; i++)
-        server_start(&w->servers[i]);
-    w->servers[0].application = true;
-    w->dns.site = 0;
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct world_service *ws = &w->services[i];
+        for (unsigned j = 0; j < w->server_count; j++)
+            server_start(&ws->servers[j]);
+        ws->servers[world_first_primary(w, i)].application = true;
+        ws->dns.site = world_first_primary(w, i);
+    }
     for (unsigned i = 0; i < w->options.node_count; i++)
         simnode_start(w->nodes[i]);
+}
+
+static void arm(struct world *w)
+{
+    for (unsigned i = 0; i < w->service_count; i++) {
+        if (world_service(&w->services[i])->armed)
+            continue;
+        command_clear(w->scratch, COMMAND_SERVICE_SET);
+        w->scratch->service_set.service = (service_id)i;
+        w->scratch->service_set.change = SERVICE_ARM;
+        (void)world_operator(w);
+    }
+}
+
+void world_boot(struct world *w)
+{
+    start_everybody(w);
     expect(w, initialised, "the cluster's initialisation");
     for (unsigned i = 0; !w->sim->failed && !configured(w) && i < 10; i++) {
         (void)world_configure(w);
@@ -230,10 +325,7 @@ void world_boot(struct world *w)
     }
     expect(w, configured, "the configuration");
     for (unsigned i = 0; !w->sim->failed && !armed(w) && i < 10; i++) {
-        command_clear(w->scratch, COMMAND_SERVICE_SET);
-        w->scratch->service_set.service = WORLD_SERVICE;
-        w->scratch->service_set.change = SERVICE_ARM;
-        (void)world_operator(w);
+        arm(w);
         (void)world_run_until(w, armed, 4 * SIM_US_PER_S);
     }
     if (w->options.mode == MODE_SHADOW)

@@ -9,15 +9,20 @@
 #include "tests/sim/server.h"
 #include "tests/sim/sim.h"
 
-#define WORLD_INDEX_MAX 20000 /* log entries of one run */
-#define WORLD_SERVICE 0       /* one service; its number in the state */
+#define WORLD_INDEX_MAX 200000 /* log entries of one run */
+#define WORLD_DATA_SITES_MAX 4
+#define WORLD_TIMELINES_MAX 400 /* of one service in one run */
 #define WORLD_DNS_HOST (NET_HOSTS_MAX - 1)
 
 struct simnode;
+struct world;
 
 struct world_options {
-    unsigned data_sites; /* each with a server; one more site holds the witness */
-    unsigned node_count; /* the first ones stand at the data sites in order, all others are witnesses */
+    unsigned data_sites; /* each with a server of every service, and with one node */
+    unsigned
+        witness_sites;   /* the other nodes are spread over these; with none they stand beside the last data site's */
+    unsigned node_count; /* the first ones stand at the data sites in order */
+    unsigned service_count;
     enum mode mode;
     enum timing_profile profile; /* of Raft's own times */
     struct timing timing;
@@ -25,12 +30,41 @@ struct world_options {
     unsigned snapshot_threshold;
     unsigned snapshot_trailing;
     int32_t clock_ppm_max;
-    uint32_t step_fails_ppm; /* for a reason of its own */
+    uint32_t step_fails_ppm;   /* for a reason of its own */
+    uint32_t step_strange_ppm; /* answers late, not at all, or with nonsense */
 };
 
 struct dns_register { /* the sentinel: takes nothing older than what it holds */
     epoch_t epoch;
     site_id site;
+};
+
+/* A timeline begins where a promotion leaves its parent; each promotion makes one of its own. */
+struct timeline {
+    uint32_t parent;
+    uint64_t begin_lsn;
+};
+
+/* One service: its servers, its DNS record, and what the log says of it, taken from whoever applied an entry first. Its number here is its
+ * number in the replicated state. */
+struct world_service {
+    struct world *world;
+    service_id number;
+    struct server servers[WORLD_DATA_SITES_MAX];
+    struct dns_register dns;
+    struct timeline timelines[WORLD_TIMELINES_MAX]; /* by number; the first is 1 */
+    uint32_t timeline_count;
+
+    epoch_t epoch;
+    site_id primary; /* SITE_NONE before the first grant */
+    int64_t primary_since_us;
+    enum operation_state operation_state;
+    uint64_t operation_count;
+    uint64_t promoted_count;
+    epoch_t glass_epoch; /* the last one in which somebody broke the glass */
+    bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
+    bool
+        changed; /* since it was last checked: something that lets a server acknowledge, or the log's word about who may */
 };
 
 struct world {
@@ -39,26 +73,17 @@ struct world {
     struct net net;
     struct raft_io_peers peers;
     struct simnode *nodes[NODES_MAX];
-    struct server servers[SITES_MAX];
-    unsigned server_count;
-    struct dns_register dns;
-    uint32_t timeline;       /* the highest that a promotion has made: each is new */
+    unsigned server_count; /* of each service: one at each data site */
+    unsigned site_count;
+    unsigned service_count;
+    struct world_service services[SERVICES_MAX];
     struct command *scratch; /* a command is large */
+    bool changed;            /* one of the services has */
 
-    /* What the log says, taken from whoever applied an entry first. */
     uint64_t applied_index;
-    epoch_t epoch;
-    site_id primary; /* SITE_NONE before the first grant */
-    int64_t primary_since_us;
-    uint64_t *digests; /* of state and outcome, by index; 0: nobody applied it yet */
-    enum operation_state operation_state;
-    uint64_t operation_count;
-    uint64_t promoted_count;
+    uint64_t *digests;    /* of state and outcome, by index; 0: nobody applied it yet */
     uint64_t entry_count; /* commands applied, ever */
-    epoch_t glass_epoch;  /* the last one in which somebody broke the glass */
-    bool vouched;         /* a person vouched in this epoch */
-    bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
-    /* A test's own look at each new entry; may be NULL. `command` and `state` are borrowed. */
+    /* A look at each new entry; may be NULL. `command` and `state` are borrowed. */
     void (*on_entry)(struct world *w, uint64_t index, const struct command *command, const struct state *state);
     void *test;
 };
@@ -67,7 +92,7 @@ struct world *world_create(struct sim *sim, const struct world_options *options)
 void world_destroy(struct world *w);
 struct world_options world_options_default(void);
 
-/* Starts everybody, configures and arms the service, and runs until its primary acknowledges writes. */
+/* Starts everybody, configures and arms the services, and runs until their primaries acknowledge writes. */
 void world_boot(struct world *w);
 /* Runs and checks at every event. */
 void world_run(struct world *w, int64_t span_us);
@@ -84,18 +109,28 @@ bool world_configure(struct world *w);
 
 /* The state of the node that has applied most. */
 const struct state *world_state(const struct world *w);
-const struct service *world_service(const struct world *w);
-struct server *world_server(struct world *w, site_id site);
+/* What it says of the service. */
+const struct service *world_service(const struct world_service *ws);
+/* The primaries are spread over the data sites. */
+site_id world_first_primary(const struct world *w, unsigned service);
+/* NULL: no server there. */
+struct server *world_server(struct world_service *ws, site_id site);
 /* The healthy end: no operation is open, the primary acknowledges writes, DNS and application stand there. */
+bool world_service_settled(struct world_service *ws);
+/* All of them. */
 bool world_settled(struct world *w);
+uint64_t world_operation_count(const struct world *w);
+uint64_t world_promoted_count(const struct world *w);
 
 /* world_check.c */
-void world_on_acknowledged(struct world *w, struct server *s);
+/* Something happened that may let a server of the service acknowledge. */
+void world_changed(struct world_service *ws);
+void world_on_acknowledged(struct world_service *ws, struct server *s);
 void world_on_applied(struct world *w, const struct simnode *n, uint64_t index, const struct command *command,
                       const uint8_t *outcome, size_t outcome_bytes);
 void world_on_restored(struct world *w, const struct simnode *n);
 /* A step touches the world: never for a service that is not enforced. */
-void world_on_effect(struct world *w, const struct simnode *n, const char *what);
+void world_on_effect(struct world_service *ws, const struct simnode *n, const char *what);
 void world_check_instant(struct world *w);
 
 #endif

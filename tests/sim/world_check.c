@@ -7,7 +7,7 @@
 #include "tests/sim/simnode.h"
 #include "tests/sim/world.h"
 
-#define DIGEST_EVERY 8 /* entries between two comparisons of the whole state; a divergence does not heal */
+#define DIGEST_EVERY 64 /* entries between two comparisons of the whole state; a divergence does not heal */
 #define LAG_SLACK_US (3 * SIM_US_PER_S) /* until a lag that is too great is an opinion */
 #define ENCODED_MAX (1024 * 1024)
 
@@ -25,111 +25,160 @@ static uint64_t digest_of(const struct state *s, const uint8_t *outcome, size_t 
 }
 
 /* Before the first grant the configured primary's guard is open, because nothing is enforced yet. */
-static site_id rightful(const struct world *w)
+static site_id rightful(const struct world_service *ws)
 {
-    return w->primary == SITE_NONE ? 0 : w->primary;
+    return ws->primary == SITE_NONE ? world_first_primary(ws->world, ws->number) : ws->primary;
 }
 
 /* What a person has overridden is theirs to answer for. */
-static bool overridden(const struct world *w, const struct server *s)
+static bool overridden(const struct server *s)
 {
-    return w->vouched || (s->break_glass && !s->glass_known);
+    return s->break_glass && !s->glass_known;
 }
 
-void world_on_acknowledged(struct world *w, struct server *s)
+void world_changed(struct world_service *ws)
 {
-    if (rightful(w) != s->site && !overridden(w, s))
-        sim_fail(w->sim,
-                 "SPLIT BRAIN: site %u acknowledges a write (guard epoch %" PRIu64
+    ws->changed = true;
+    ws->world->changed = true;
+}
+
+void world_on_acknowledged(struct world_service *ws, struct server *s)
+{
+    if (rightful(ws) != s->site && !overridden(s))
+        sim_fail(ws->world->sim,
+                 "SPLIT BRAIN: site %u acknowledges a write of service %u (guard epoch %" PRIu64
                  "%s), site %u is primary since epoch %" PRIu64,
-                 s->site, s->guard.epoch, s->guard.bypass ? ", bypass" : "", rightful(w), w->epoch);
+                 s->site, ws->number, s->guard.epoch, s->guard.bypass ? ", bypass" : "", rightful(ws), ws->epoch);
 }
 
-void world_check_instant(struct world *w)
+static void check_service(struct world_service *ws)
 {
+    struct sim *sim = ws->world->sim;
     unsigned passing = 0;
 
-    for (unsigned i = 0; i < w->server_count; i++) {
-        const struct server *s = &w->servers[i];
-        if (!server_passes(s) || overridden(w, s))
+    for (unsigned i = 0; i < ws->world->server_count; i++) {
+        const struct server *s = &ws->servers[i];
+        if (!server_passes(s) || overridden(s))
             continue;
         passing++;
-        if (w->proven)
-            sim_fail(w->sim,
-                     "site %u would acknowledge although its end is proven (guard epoch %" PRIu64 "%s, epoch %" PRIu64
-                     ")",
-                     i, s->guard.epoch, s->guard.bypass ? ", bypass" : "", w->epoch);
-        if (rightful(w) != s->site)
-            sim_fail(w->sim,
-                     "site %u would acknowledge (guard epoch %" PRIu64 "), site %u is primary in epoch %" PRIu64, i,
-                     s->guard.epoch, rightful(w), w->epoch);
+        if (ws->proven)
+            sim_fail(sim,
+                     "site %u would acknowledge although its end is proven (service %u, guard epoch %" PRIu64
+                     "%s, epoch %" PRIu64 ")",
+                     i, ws->number, s->guard.epoch, s->guard.bypass ? ", bypass" : "", ws->epoch);
+        if (rightful(ws) != s->site)
+            sim_fail(sim,
+                     "site %u would acknowledge (service %u, guard epoch %" PRIu64
+                     "), site %u is primary in epoch %" PRIu64,
+                     i, ws->number, s->guard.epoch, rightful(ws), ws->epoch);
     }
     if (passing > 1)
-        sim_fail(w->sim, "SPLIT BRAIN: %u sites would acknowledge at the same instant", passing);
+        sim_fail(sim, "SPLIT BRAIN: %u sites would acknowledge at the same instant (service %u)", passing, ws->number);
+}
+
+/* A guard closes with time, but opens only by an event: only then a look is news. */
+void world_check_instant(struct world *w)
+{
+    if (!w->changed)
+        return;
+    w->changed = false;
+    for (unsigned i = 0; i < w->service_count; i++) {
+        if (!w->services[i].changed)
+            continue;
+        w->services[i].changed = false;
+        check_service(&w->services[i]);
+    }
 }
 
 /* A grant that was asked for before the glass was broken may come after it: the person who broke it answers for that epoch, too. */
-static bool glass_may_explain(const struct world *w)
+static bool glass_may_explain(const struct world_service *ws)
 {
-    return w->glass_epoch != 0 && w->epoch <= w->glass_epoch + 1;
+    return ws->glass_epoch != 0 && ws->epoch <= ws->glass_epoch + 1;
 }
 
 /* Whoever becomes primary has a prefix of what the last one wrote, and lacks no more than the policy's lag. A standby that missed a promotion
  * and follows a server of the time before it has no prefix: it lacks all that was acknowledged since. */
-static void check_candidate(struct world *w, const struct service *svc)
+static void check_candidate(struct world_service *ws, const struct service *svc)
 {
-    const struct server *from = world_server(w, w->primary);
-    const struct server *to = world_server(w, svc->primary);
+    const struct server *from = world_server(ws, ws->primary);
+    const struct server *to = world_server(ws, svc->primary);
     int64_t lacks_us;
 
-    if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || wal_follows(&to->wal, &from->wal))
+    if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || server_follows(to, &from->wal))
         return;
-    lacks_us = from->acknowledged_us - w->primary_since_us;
+    lacks_us = from->acknowledged_us - ws->primary_since_us;
     if (lacks_us > (int64_t)svc->config.max_lag_ms * SIM_US_PER_MS + LAG_SLACK_US)
-        sim_fail(w->sim,
+        sim_fail(ws->world->sim,
                  "site %u is promoted at timeline %u lsn %" PRIu64 " and lacks %" PRId64 " ms of site %u's timeline %u",
                  to->site, to->wal.timeline, to->wal.lsn, lacks_us / SIM_US_PER_MS, from->site, from->wal.timeline);
+}
+
+static void on_new_epoch(struct world_service *ws, const struct service *svc, uint64_t index, const struct command *c)
+{
+    sim_note(ws->world->sim, "service %u: epoch %" PRIu64 ": site %u is primary (%s, entry %" PRIu64 ")", ws->number,
+             svc->lease.epoch, svc->primary, command_word(c->kind), index);
+    check_candidate(ws, svc);
+    if (ws->primary != svc->primary)
+        ws->primary_since_us = ws->world->sim->now_us;
+    ws->epoch = svc->lease.epoch;
+    ws->primary = svc->primary;
+    world_changed(ws);
+}
+
+static void on_operation_moved(struct world_service *ws, const struct service *svc, uint64_t index,
+                               const struct command *c)
+{
+    sim_note(ws->world->sim, "service %u: operation %" PRIu64 " is %s (entry %" PRIu64 ", %s by %s)", ws->number,
+             svc->operation.id, operation_state_word(svc->operation.state), index, command_word(c->kind), c->who);
+    ws->operation_state = svc->operation.state;
+    ws->operation_count += ws->operation_state == OPERATION_RUNNING;
+    ws->promoted_count += ws->operation_state == OPERATION_PROMOTED;
+    if (ws->operation_state == OPERATION_RUNNING && !service_enforced(svc) && svc->operation.kind == OPERATION_FAILOVER)
+        sim_fail(ws->world->sim, "an automatic operation runs for a service that is not enforced");
+}
+
+static void follow_service(struct world_service *ws, const struct service *svc, uint64_t index, const struct command *c)
+{
+    bool proven;
+
+    if (svc->lease.epoch < ws->epoch)
+        sim_fail(ws->world->sim, "the epoch of service %u goes back from %" PRIu64 " to %" PRIu64, ws->number,
+                 ws->epoch, svc->lease.epoch);
+    if (svc->lease.epoch > ws->epoch)
+        on_new_epoch(ws, svc, index, c);
+    proven = certificate_counts(&svc->proof, CERT_AGENT, &svc->lease) ||
+             certificate_counts(&svc->proof, CERT_EXPIRED, &svc->lease);
+    if (proven && !ws->proven)
+        world_changed(ws);
+    ws->proven = proven;
+    if (svc->operation.state != ws->operation_state)
+        on_operation_moved(ws, svc, index, c);
+}
+
+static void on_renewed(struct world_service *ws, instance_id instance)
+{
+    for (unsigned i = 0; i < ws->world->server_count; i++)
+        if (ws->servers[i].break_glass && ws->servers[i].guard.instance == instance) {
+            ws->servers[i].glass_known = true;
+            world_changed(ws);
+        }
 }
 
 /* The first to apply an entry tells what the log has decided. */
 static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c,
                          bool accepted)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
-
     w->applied_index = index;
     w->entry_count++;
-    for (unsigned i = 0; c->kind == COMMAND_RENEW && accepted && i < w->server_count; i++)
-        if (w->servers[i].break_glass && w->servers[i].guard.instance == c->renew.enforcement.instance)
-            w->servers[i].glass_known = true;
-    if (c->kind == COMMAND_SIGHTING && accepted && certificate_expiry_is_proof(&svc->lease) && !glass_may_explain(w))
+    if (c->kind == COMMAND_RENEW && accepted)
+        on_renewed(&w->services[c->renew.service], c->renew.enforcement.instance);
+    if (c->kind == COMMAND_SIGHTING && accepted &&
+        certificate_expiry_is_proof(&n->state->services[c->sighting.service].lease) &&
+        !glass_may_explain(&w->services[c->sighting.service]))
         sim_fail(w->sim, "node %" PRIu64 " has written at site %u after its lease had expired", c->sighting.node,
                  c->sighting.site);
-    if (svc->lease.epoch < w->epoch)
-        sim_fail(w->sim, "the epoch goes back from %" PRIu64 " to %" PRIu64, w->epoch, svc->lease.epoch);
-    if (svc->lease.epoch > w->epoch) {
-        w->vouched =
-            w->vouched && svc->operation.certificate == CERT_OPERATOR && svc->operation.new_epoch == svc->lease.epoch;
-        sim_note(w->sim, "epoch %" PRIu64 ": site %u is primary (%s, entry %" PRIu64 ")", svc->lease.epoch,
-                 svc->primary, command_word(c->kind), index);
-        check_candidate(w, svc);
-        if (w->primary != svc->primary)
-            w->primary_since_us = w->sim->now_us;
-        w->epoch = svc->lease.epoch;
-        w->primary = svc->primary;
-    }
-    w->proven = certificate_counts(&svc->proof, CERT_AGENT, &svc->lease) ||
-                certificate_counts(&svc->proof, CERT_EXPIRED, &svc->lease);
-    if (svc->operation.state != w->operation_state) {
-        sim_note(w->sim, "operation %" PRIu64 " is %s (entry %" PRIu64 ", %s by %s)", svc->operation.id,
-                 operation_state_word(svc->operation.state), index, command_word(c->kind), c->who);
-        w->operation_state = svc->operation.state;
-        w->operation_count += w->operation_state == OPERATION_RUNNING;
-        w->promoted_count += w->operation_state == OPERATION_PROMOTED;
-        if (w->operation_state == OPERATION_RUNNING && !service_enforced(svc) &&
-            svc->operation.kind == OPERATION_FAILOVER)
-            sim_fail(w->sim, "an automatic operation runs for a service that is not enforced");
-    }
+    for (unsigned i = 0; i < w->service_count; i++)
+        follow_service(&w->services[i], &n->state->services[i], index, c);
     if (w->on_entry != NULL)
         w->on_entry(w, index, c, n->state);
 }
@@ -163,11 +212,11 @@ void world_on_restored(struct world *w, const struct simnode *n)
         sim_fail(w->sim, "the restored state breaks an invariant: %s", err.text);
 }
 
-void world_on_effect(struct world *w, const struct simnode *n, const char *what)
+void world_on_effect(struct world_service *ws, const struct simnode *n, const char *what)
 {
-    const struct service *svc = &n->state->services[WORLD_SERVICE];
+    const struct service *svc = &n->state->services[ws->number];
 
     if (!service_enforced(svc) && svc->operation.state != OPERATION_PROMOTED &&
         svc->operation.kind == OPERATION_FAILOVER)
-        sim_fail(w->sim, "step %s touches the world for a service that is not enforced", what);
+        sim_fail(ws->world->sim, "step %s touches the world for a service that is not enforced", what);
 }
