@@ -5,15 +5,18 @@ together with their interfaces and rules.
 """
 from __future__ import annotations
 
-import re
+import os
 import socket
 import subprocess
 import time
+from itertools import permutations
 from pathlib import Path
 
 from lab.processes import Child, LabError, Processes
 
 SITES = ("site-a", "site-b", "site-c")
+OUTSIDE = "outside"  # where the clients and the name server are
+RELAY_SEED = 1
 POSTGRES_PORT, APPLICATION_PORT, COORD_PORT, DNS_PORT = 15432, 18080, 17400, 15353
 PORTS = (POSTGRES_PORT, APPLICATION_PORT, COORD_PORT)
 
@@ -52,16 +55,16 @@ class LoopbackNetwork:
 
 
 class NamespaceNetwork:
-    """One namespace per site on a bridge that has a namespace of its own; the rules that cut and lose stand at the bridge."""
+    """One namespace per site; whatever passes between two of them, or to the clients outside, passes lab/relay.c, which can cut, lose,
+    delay, duplicate and reorder it, each direction by itself."""
 
     name_server = "198.18.0.53"
     client_addresses = "198.18.0.0/16"
 
-    def __init__(self, hosts: list[tuple[str, int]], processes: Processes, log: Path) -> None:
+    def __init__(self, hosts: list[tuple[str, int]], processes: Processes, relay: Path, log: Path) -> None:
         self.hosts = hosts
         self.sites = sorted({site for site, _ in hosts})
-        self.processes = processes
-        self.log = log
+        self.processes, self.relay, self.log = processes, relay, log
         self.holders: dict[str, Child] = {}
 
     def address(self, site: str, host: int = 1) -> str:
@@ -71,43 +74,80 @@ class NamespaceNetwork:
         return self.holders[site].pid
 
     def start(self) -> None:
-        for name in ("wan", *self.sites):
+        for name in self.sites:
             self.holders[name] = self.processes.start(f"namespace.{name}", ["unshare", "--net", "sleep", "infinity"], self.log)
         self._await_own_namespaces()
-        wan = self.holders["wan"].pid
-        self._ip(wan, "link add br0 type bridge")
-        self._ip(wan, "link set br0 up")
+        # The clients and the name server stay outside the sites: in this machine's own namespace.
+        outside = f"lab{os.getpid()}"
+        ports = [f"0={outside}@{os.getpid()}", *(f"{site_number(site)}=eth0@{self.namespace(site)}" for site in self.sites)]
+        self.child = self.processes.start("relay", [str(self.relay), str(RELAY_SEED), *ports], self.log, stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE)
+        self._await_answer("ready")
+        self._ip(None, f"address add {self.name_server}/16 dev {outside}")
+        self._ip(None, f"link set {outside} up")
         for site in self.sites:
-            holder = self.holders[site].pid
-            self._ip(wan, f"link add port-{site[-1]} type veth peer name eth0 netns {holder}")
-            self._ip(wan, f"link set port-{site[-1]} master br0 up")
+            holder = self.namespace(site)
             addresses = [f"address add {self.address(site, host)}/16 dev eth0" for at, host in self.hosts if at == site]
             for command in ("link set lo up", *addresses, "link set eth0 up"):
                 self._ip(holder, command)
-        # The clients and the name server stay outside the sites: this machine's own namespace gets a port of the bridge.
-        outside = f"lab{wan}"
-        self._ip(None, f"link add {outside} type veth peer name port-x netns {wan}")
-        self._ip(wan, "link set port-x master br0 up")
-        self._ip(None, f"address add {self.name_server}/16 dev {outside}")
-        self._ip(None, f"link set {outside} up")
-        self._nft("add table bridge wan; add chain bridge wan forward { type filter hook forward priority 0; policy accept; }")
+
+    def shape(self, source: str, target: str, **link: int) -> None:
+        """One direction from now on: cut=1, loss=, duplicate=, reorder= (percent), delay_ms=, jitter_ms=; what is not named does not happen."""
+        words = " ".join(f"{key}={value}" for key, value in link.items())
+        self._tell(f"link {_port(source)} {_port(target)} {words}", "ok")
+
+    def shape_sites(self, **link: int) -> None:
+        """The same for both directions between any two sites; the clients outside are not touched."""
+        for source, target in permutations(self.sites, 2):
+            self.shape(source, target, **link)
 
     def cut(self, site: str) -> None:
         """Nothing passes between this site and any other, or the clients; inside the site everything goes on."""
-        port = f"port-{site[-1]}"
-        self._nft(f"add rule bridge wan forward iifname {port} drop; add rule bridge wan forward oifname {port} drop")
+        self.deafen(site)
+        self.mute(site)
 
-    def lose(self, percent: int) -> None:
-        """Drops this share of all packets between the sites, at random."""
-        ports = "{ " + ", ".join(f"port-{site[-1]}" for site in self.sites) + " }"
-        self._nft(f"add rule bridge wan forward iifname {ports} oifname {ports} numgen random mod 100 < {percent} counter drop")
+    def deafen(self, site: str) -> None:
+        """Nothing reaches the site; what it sends arrives."""
+        for other in self._others(site):
+            self.shape(other, site, cut=1)
 
-    def lost_count(self) -> int:
-        """Packets dropped by lose() so far."""
-        return sum(int(number) for number in re.findall(r"counter packets (\d+)", self._nft("list chain bridge wan forward")))
+    def mute(self, site: str) -> None:
+        """Nothing that the site sends arrives; it is reached."""
+        for other in self._others(site):
+            self.shape(site, other, cut=1)
+
+    def cut_between(self, one: str, other: str) -> None:
+        """These two do not reach each other; everybody else reaches both."""
+        self.shape(one, other, cut=1)
+        self.shape(other, one, cut=1)
 
     def heal(self) -> None:
-        self._nft("flush chain bridge wan forward")
+        for source, target in permutations([OUTSIDE, *self.sites], 2):
+            self.shape(source, target)
+
+    def counts(self) -> dict[str, int]:
+        """Packets so far: passed, cut, lost, delayed, duplicated, reordered, and those that the relay itself could not carry or deliver."""
+        counts = self._tell("counts", "passed=").split()
+        return {key: int(value) for key, _, value in (word.partition("=") for word in counts)}
+
+    def _others(self, site: str) -> list[str]:
+        return [other for other in [OUTSIDE, *self.sites] if other != site]
+
+    def _tell(self, command: str, expected: str) -> str:
+        assert self.child.popen.stdin is not None
+        try:
+            self.child.popen.stdin.write(f"{command}\n".encode())
+            self.child.popen.stdin.flush()
+        except BrokenPipeError as error:
+            raise LabError(f"the relay has ended:\n{self.child.log_tail()}") from error
+        return self._await_answer(expected)
+
+    def _await_answer(self, expected: str) -> str:
+        assert self.child.popen.stdout is not None
+        answer = self.child.popen.stdout.readline().decode().strip()
+        if not answer.startswith(expected):
+            raise LabError(f"the relay: expected {expected!r}, got {answer!r}\n{self.child.log_tail()}")
+        return answer
 
     def _await_own_namespaces(self) -> None:
         ours = Path("/proc/self/ns/net").readlink()
@@ -121,10 +161,6 @@ class NamespaceNetwork:
     def _ip(self, namespace: int | None, command: str) -> None:
         self.processes.run(["ip", *command.split()], netns=namespace)
 
-    def _nft(self, rules: str) -> str:
-        wan = self.holders["wan"].pid
-        done = subprocess.run(["nsenter", f"--net=/proc/{wan}/ns/net", "--", "nft", "-f", "-"], input=rules, text=True,
-                              capture_output=True, check=False, timeout=10)
-        if done.returncode != 0:
-            raise LabError(f"nft refused {rules!r}: {done.stderr.strip()}")
-        return done.stdout
+
+def _port(place: str) -> int:
+    return 0 if place == OUTSIDE else site_number(place)

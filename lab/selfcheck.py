@@ -62,7 +62,7 @@ def check(lab: Lab) -> None:
         expect(len(client.acks()) == before, "a site that is cut off serves its inside and nobody else")
         lab.network.heal()
         client.await_acks(20, lab.a.address, timeout_s=40)
-        lab.network.lose(30)
+        lab.network.shape_sites(loss=30)
         lab.network.heal()
 
     lab.with_nothing_under_way(lab.a.kill)

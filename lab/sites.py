@@ -99,7 +99,11 @@ class Lab:
         self.processes = Processes()
         self.network: LoopbackNetwork | NamespaceNetwork
         hosts = [place_of(name) for name in nodes]
-        self.network = NamespaceNetwork(hosts, self.processes, work / "log/network.log") if isolated else LoopbackNetwork(hosts)
+        if isolated:
+            relay = (build or source / "build/release").absolute() / "lab/lab_relay"
+            self.network = NamespaceNetwork(hosts, self.processes, relay, work / "log/network.log")
+        else:
+            self.network = LoopbackNetwork(hosts)
         self.databases = databases
         self.members = [Member(number, name, self.network.address(*place_of(name)), place_of(name)[0] not in databases)
                         for number, name in enumerate(nodes, 1)]

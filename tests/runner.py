@@ -21,7 +21,7 @@ FUZZ_S, FUZZ_SHORT_S = 60, 5  # for each program
 
 
 def run_e2e(only: str) -> Result:
-    built = build(SOURCE, "release", (*PROGRAMS, "coordd_next"))
+    built = build(SOURCE, "release", (*PROGRAMS, "coordd_next", "lab_relay"))
     report = built / f"{only}.result"
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "tests.e2e", "--build", str(built), "--result", str(report), "--set", only]
@@ -93,6 +93,7 @@ KINDS: dict[str, Callable[[], Result]] = {
     "tidy": run_tidy,
     "model": model.run,
     "bench": run_bench,
+    "network": lambda: run_e2e("network"),
     "soak": lambda: run_e2e("soak"),
     "fuzz": lambda: fuzzing.run(FUZZ_S),
     "fuzz-short": lambda: fuzzing.run(FUZZ_SHORT_S),
