@@ -217,6 +217,7 @@ static void codec_member_facts(struct codec *c, struct member *m)
     codec_text(c, m->address, sizeof(m->address));
     codec_site(c, &m->site);
     codec_bool(c, &m->witness);
+    codec_bool(c, &m->voter);
 }
 
 void codec_members(struct codec *c, struct member members[NODES_MAX], bool heard)

@@ -32,7 +32,12 @@
     X(COMMAND_STEP_RESULT,                                                                                             \
       "step_result")                  /* the assigned node; the leader for a node that is silent past its deadline */  \
     X(COMMAND_STEP_SKIP, "step_skip") /* operator; never a safety step */                                              \
-    X(COMMAND_PROMOTE, "promote")     /* leader: the point of no return */
+    X(COMMAND_PROMOTE, "promote")     /* leader: the point of no return */                                             \
+    X(COMMAND_MEMBER_ADD, "member_add")       /* operator */                                                           \
+    X(COMMAND_MEMBER_REMOVE, "member_remove") /* operator */                                                           \
+    X(COMMAND_MEMBER_SET, "member_set")       /* operator: with or without a vote */                                   \
+    X(COMMAND_LEAD, "lead")                   /* operator: that node shall lead for a while */                         \
+    X(COMMAND_RECOVER, "recover")             /* the leader of a forced recovery, first of all: a new generation */
 #define COMMAND_ENUM(name, word) name,
 enum command_kind { COMMAND_LIST(COMMAND_ENUM) COMMAND_KIND_COUNT };
 #undef COMMAND_ENUM
@@ -143,6 +148,27 @@ struct command_promote {
     epoch_t old_epoch;
     site_id site;
 };
+struct command_member_add {
+    char name[NAME_MAX_BYTES];
+    char address[ADDRESS_MAX_BYTES];
+    char site[NAME_MAX_BYTES]; /* by name: one that no member has yet is made */
+    bool witness;
+    bool voter; /* it gets a vote as soon as it is heard */
+};
+struct command_member_change { /* remove, set */
+    node_id node;
+    bool voter;         /* set: what it shall be */
+    uint32_t overrides; /* bit per member_gate that a person overrides */
+    char reason[DETAIL_MAX_BYTES];
+};
+struct command_lead {
+    node_id node;
+};
+struct command_recover {
+    uint64_t generation; /* the one that begins */
+    node_id node;        /* the only member that goes on */
+    char reason[DETAIL_MAX_BYTES];
+};
 
 struct command {
     enum command_kind kind;
@@ -170,6 +196,11 @@ struct command {
         struct command_step_result step_result;
         struct command_step_skip step_skip;
         struct command_promote promote;
+        struct command_member_add member_add;
+        struct command_member_change member_remove;
+        struct command_member_change member_set;
+        struct command_lead lead;
+        struct command_recover recover;
     };
 };
 /* config_apply makes a command large (about 350 KiB): keep commands static or on the heap, and clear them with command_clear. */

@@ -1,6 +1,7 @@
 #include "core/codec.h"
 #include "core/command.h"
 #include "core/gates.h"
+#include "core/membership.h"
 #include "core/version.h"
 
 #include <string.h>
@@ -184,6 +185,45 @@ static void visit_operator_certificate(struct codec *c, struct command *m)
     visit_operation_id(c, &m->operator_certificate);
 }
 
+static void visit_member_add(struct codec *c, struct command *m)
+{
+    codec_text(c, m->member_add.name, sizeof(m->member_add.name));
+    codec_text(c, m->member_add.address, sizeof(m->member_add.address));
+    codec_text(c, m->member_add.site, sizeof(m->member_add.site));
+    codec_bool(c, &m->member_add.witness);
+    codec_bool(c, &m->member_add.voter);
+}
+
+static void visit_member_change(struct codec *c, struct command_member_change *m)
+{
+    codec_u64(c, &m->node);
+    codec_bool(c, &m->voter);
+    codec_mask32(c, &m->overrides, MEMBER_GATE_COUNT);
+    codec_text(c, m->reason, sizeof(m->reason));
+}
+
+static void visit_member_remove(struct codec *c, struct command *m)
+{
+    visit_member_change(c, &m->member_remove);
+}
+
+static void visit_member_set(struct codec *c, struct command *m)
+{
+    visit_member_change(c, &m->member_set);
+}
+
+static void visit_lead(struct codec *c, struct command *m)
+{
+    codec_u64(c, &m->lead.node);
+}
+
+static void visit_recover(struct codec *c, struct command *m)
+{
+    codec_u64(c, &m->recover.generation);
+    codec_u64(c, &m->recover.node);
+    codec_text(c, m->recover.reason, sizeof(m->recover.reason));
+}
+
 struct command_shape {
     void (*visit)(struct codec *c, struct command *m);
     size_t part_bytes; /* of the union */
@@ -212,6 +252,11 @@ static const struct command_shape shapes[COMMAND_KIND_COUNT] = {
     SHAPE(COMMAND_STEP_RESULT, step_result, visit_step_result),
     SHAPE(COMMAND_STEP_SKIP, step_skip, visit_step_skip),
     SHAPE(COMMAND_PROMOTE, promote, visit_promote),
+    SHAPE(COMMAND_MEMBER_ADD, member_add, visit_member_add),
+    SHAPE(COMMAND_MEMBER_REMOVE, member_remove, visit_member_remove),
+    SHAPE(COMMAND_MEMBER_SET, member_set, visit_member_set),
+    SHAPE(COMMAND_LEAD, lead, visit_lead),
+    SHAPE(COMMAND_RECOVER, recover, visit_recover),
 };
 #undef SHAPE
 

@@ -74,6 +74,11 @@ static void (*const handlers[COMMAND_KIND_COUNT])(struct state *, const struct c
     [COMMAND_STEP_RESULT] = fsm_step_result,
     [COMMAND_STEP_SKIP] = fsm_step_skip,
     [COMMAND_PROMOTE] = fsm_promote,
+    [COMMAND_MEMBER_ADD] = fsm_member_add,
+    [COMMAND_MEMBER_REMOVE] = fsm_member_remove,
+    [COMMAND_MEMBER_SET] = fsm_member_set,
+    [COMMAND_LEAD] = fsm_lead,
+    [COMMAND_RECOVER] = fsm_recover,
 };
 
 void fsm_apply(struct state *s, uint64_t index, const struct command *c, struct outcome *outcome)

@@ -20,11 +20,15 @@ void fsm_cluster_init(struct state *s, const struct command *c, struct outcome *
         return;
     }
     s->cluster_id = in->cluster_id;
+    s->generation = 1;
     s->election_ms = in->election_ms;
     for (unsigned i = 0; i < NODES_MAX; i++) {
         s->members[i] = in->members[i];
+        s->members[i].voter = in->members[i].id != 0;
         s->members[i].heard = false;
         s->members[i].heard_index = 0;
+        if (in->members[i].id >= s->next_member_id)
+            s->next_member_id = in->members[i].id + 1;
     }
     for (unsigned i = 0; i < SITES_MAX; i++)
         s->sites[i] = in->sites[i];

@@ -23,6 +23,12 @@ void fsm_opinion(struct state *s, const struct command *c, struct outcome *o);
 void fsm_executor_set(struct state *s, const struct command *c, struct outcome *o);
 void fsm_gates_noted(struct state *s, const struct command *c, struct outcome *o);
 
+void fsm_member_add(struct state *s, const struct command *c, struct outcome *o);
+void fsm_member_remove(struct state *s, const struct command *c, struct outcome *o);
+void fsm_member_set(struct state *s, const struct command *c, struct outcome *o);
+void fsm_lead(struct state *s, const struct command *c, struct outcome *o);
+void fsm_recover(struct state *s, const struct command *c, struct outcome *o);
+
 void fsm_grant(struct state *s, const struct command *c, struct outcome *o);
 void fsm_renew(struct state *s, const struct command *c, struct outcome *o);
 void fsm_lease_expired(struct state *s, const struct command *c, struct outcome *o);

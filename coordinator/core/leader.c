@@ -44,6 +44,11 @@ void leader_end(struct leader *l)
 
 void leader_applied(struct leader *l, const struct state *s)
 {
+    for (unsigned i = 0; l->leading && i < NODES_MAX; i++)
+        if (l->heard_of[i] != s->members[i].id) {
+            l->heard_of[i] = s->members[i].id;
+            l->heard_us[i] = LEADER_NOT_YET;
+        }
     for (unsigned i = 0; l->leading && i < SERVICES_MAX; i++) {
         const struct lease *lease = &s->services[i].lease;
         struct leader_count *count = &l->counts[i];
@@ -58,8 +63,10 @@ void leader_heard(struct leader *l, const struct state *s, node_id node)
 {
     int slot = state_member_slot(s, node);
 
-    if (l->leading && slot >= 0)
-        l->heard_us[slot] = l->counted_us;
+    if (!l->leading || slot < 0)
+        return;
+    l->heard_of[slot] = node;
+    l->heard_us[slot] = l->counted_us;
 }
 
 static void note_stall(struct leader *l, int64_t now_us)
@@ -459,7 +466,21 @@ static bool at_a_primary(const struct state *s, site_id site)
     return false;
 }
 
-/* Of those that are heard: a witness, else one away from every primary, else (`anyone`) any; 0: none. */
+/* The node that a person asked to lead, while that stands; 0: none. */
+static node_id wanted_leader(const struct state *s)
+{
+    return s->lead_wanted_ms > s->now_ms ? s->lead_wanted : 0;
+}
+
+/* Another voter that this leader hears now. */
+static bool can_lead(const struct leader *l, const struct state *s, unsigned slot)
+{
+    const struct member *m = &s->members[slot];
+
+    return m->id != 0 && m->id != l->self && m->voter && l->heard_us[slot] != LEADER_NOT_YET && !silent(l, s, slot);
+}
+
+/* Of those that can lead: the one that a person asked for, a witness, else one away from every primary, else (`anyone`) any; 0: none. */
 static node_id best_successor(const struct leader *l, const struct state *s, bool anyone)
 {
     node_id witness = 0, away = 0, other = 0;
@@ -467,8 +488,10 @@ static node_id best_successor(const struct leader *l, const struct state *s, boo
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *m = &s->members[i];
 
-        if (m->id == 0 || m->id == l->self || l->heard_us[i] == LEADER_NOT_YET || silent(l, s, i))
+        if (!can_lead(l, s, i))
             continue;
+        if (m->id == wanted_leader(s))
+            return m->id;
         if (witness == 0 && m->witness)
             witness = m->id;
         if (away == 0 && !at_a_primary(s, m->site))
@@ -489,16 +512,24 @@ node_id leader_successor(const struct leader *l, const struct state *s)
 node_id leader_transfer_to(const struct leader *l, const struct state *s)
 {
     int self = state_member_slot(s, l->self);
-    node_id best;
+    node_id wanted = wanted_leader(s), best;
     int slot;
 
-    if (!l->leading || self < 0 || l->counted_us < SETTLED_ELECTIONS * (int64_t)s->election_ms * 1000)
+    if (!l->leading || s->cluster_id == 0)
+        return 0;
+    if (self < 0 || !s->members[self].voter) /* removed, or demoted: at once */
+        return leader_successor(l, s);
+    if (l->counted_us < SETTLED_ELECTIONS * (int64_t)s->election_ms * 1000)
         return 0;
     if (l->wants_transfer)
         return leader_successor(l, s);
     best = best_successor(l, s, false);
     slot = state_member_slot(s, best);
-    if (s->members[self].witness || slot < 0)
+    if (slot < 0 || wanted == l->self)
+        return 0;
+    if (best == wanted)
+        return best;
+    if (s->members[self].witness)
         return 0;
     return s->members[slot].witness || at_a_primary(s, s->members[self].site) ? best : 0;
 }

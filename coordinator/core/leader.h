@@ -42,6 +42,7 @@ struct leader {
     int64_t stalls_us[3];        /* caller's time of the last stalls */
     bool wants_transfer;         /* three stalls within a minute */
     int64_t heard_us[NODES_MAX]; /* counted time, by member slot; LEADER_NOT_YET: not in this term */
+    node_id heard_of[NODES_MAX]; /* the member that it speaks of: a slot may get another one */
     struct leader_count counts[SERVICES_MAX];
     struct leader_run runs[SERVICES_MAX][RUNS_MAX];
     int64_t candidate_us[SERVICES_MAX]; /* counted time, when the running operation last had a candidate, or began */
@@ -65,7 +66,8 @@ int64_t leader_stamp_ms(struct leader *l, const struct state *s, int64_t wall_ms
 /* True when `out` (cleared and filled, at_ms set to `stamp_ms`) should be proposed now; `slot` stays busy until leader_proposed_done(). */
 bool leader_next(struct leader *l, const struct state *s, int64_t stamp_ms, struct command *out, unsigned *slot);
 void leader_proposed_done(struct leader *l, unsigned slot);
-/* The node that should lead instead, since the leader sits at a primary's site, or a witness could lead, or it stalls; 0: stay. */
+/* The node that should lead instead: this one shall not vote any more, a person asked for another, it sits at a primary's site, a witness
+ * could lead, or it stalls; 0: stay. */
 node_id leader_transfer_to(const struct leader *l, const struct state *s);
 /* Who should lead when this node ends; 0: nobody is heard. */
 node_id leader_successor(const struct leader *l, const struct state *s);

@@ -178,6 +178,10 @@ static void visit_state(struct codec *c, struct state *s)
     codec_i64(c, &s->now_ms);
     codec_u64(c, &s->cluster_id);
     codec_u8(c, &s->cluster_version);
+    codec_u64(c, &s->generation);
+    codec_u64(c, &s->next_member_id);
+    codec_u64(c, &s->lead_wanted);
+    codec_i64(c, &s->lead_wanted_ms);
     codec_u32(c, &s->election_ms);
     codec_u32(c, &s->drift_ppm);
     codec_u64(c, &s->epoch_counter);

@@ -17,6 +17,7 @@ struct member {
     char address[ADDRESS_MAX_BYTES];
     site_id site;
     bool witness;
+    bool voter;           /* shall have a vote; the leader carries it over to Raft (core/membership.h) */
     bool heard;           /* by the leader, as it last logged */
     uint8_t version;      /* program_version of its coordd, as of its last start; 0: none heard of yet */
     uint64_t heard_index; /* the entry that said `heard` */
@@ -66,7 +67,11 @@ struct state {
     int64_t now_ms; /* display time of the last entry; never moves back */
     uint64_t cluster_id;
     uint8_t cluster_version; /* what every member reads (core/version.h); rises only */
-    uint32_t election_ms;    /* Raft's, for timing_check */
+    uint64_t generation;     /* one life of the Raft cluster: 1, and one more with each forced recovery */
+    node_id next_member_id;  /* ids rise and are never given again: an id below it without a member was removed */
+    node_id lead_wanted;     /* a person asked this node to lead, until lead_wanted_ms of display time; 0: nobody did */
+    int64_t lead_wanted_ms;
+    uint32_t election_ms; /* Raft's, for timing_check */
     uint32_t drift_ppm;
     epoch_t epoch_counter; /* the one counter of every grant of every service */
     uint64_t config_version;

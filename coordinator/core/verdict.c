@@ -24,7 +24,7 @@ static struct tally count(const struct state *s, const struct site_view *view, s
         const struct opinion *o = &view->opinions[i];
         bool inside = m->site == site;
 
-        if (m->id == 0)
+        if (m->id == 0 || (!inside && !m->voter)) /* outside, voters speak; inside, whoever is there */
             continue;
         t.inside += inside;
         t.outside += !inside;

@@ -105,5 +105,10 @@ NOT_MODELLED: dict[str, str] = {
     "fsm_executor_set": "one node a site here; it is refused while the lease is live or a step is open",
     "fsm_sighting": "the veto only refuses a promotion",
     "fsm_operator_certificate": "a person's word is outside the claim",
+    "fsm_member_add": "who is a member moves no right",
+    "fsm_member_remove": "a holder that is removed only stops renewing",
+    "fsm_member_set": "who votes moves no right",
+    "fsm_lead": "who leads moves no right",
+    "fsm_recover": "revokes every lease and voids every proof; that the lost nodes are dead is a person's word",
     "fsm_step_skip": "a safety step cannot be skipped",
 }

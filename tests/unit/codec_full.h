@@ -5,8 +5,9 @@
 
 #include "core/command.h"
 #include "core/gates.h"
+#include "core/membership.h"
 
-#define PADDING_MEMBER 4
+#define PADDING_MEMBER 3
 #define PADDING_ENFORCEMENT 7
 #define PADDING_POSITION 10
 #define PADDING_LEASE (3 + 4 + PADDING_ENFORCEMENT + 7)
@@ -24,6 +25,7 @@
 
 #define END(text) ((text)[sizeof(text) - 1] = '\0')
 #define GATES_ALL ((UINT32_C(1) << GATE_COUNT) - 1)
+#define MEMBER_GATES_ALL ((UINT32_C(1) << MEMBER_GATE_COUNT) - 1)
 #define KINDS_ALL ((uint8_t)((1u << EVIDENCE_KIND_COUNT) - 1))
 
 void full_member(struct member *m, node_id id);

@@ -4,7 +4,7 @@ if(TARGET coord_core)
     coord_test(test_core_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_core_${module}.c
                ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_core)
   endforeach()
-  foreach(module leader leader_drive)
+  foreach(module leader leader_drive members)
     coord_test(test_core_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_core_${module}.c
                ${CMAKE_CURRENT_LIST_DIR}/core_leader_fixture.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_core)
   endforeach()

@@ -36,6 +36,20 @@ static int teardown(void **state)
     free(f);
     return 0;
 }
+static void full_member_command(struct command *c)
+{
+    if (c->kind == COMMAND_MEMBER_ADD) {
+        END(c->member_add.name);
+        END(c->member_add.address);
+        END(c->member_add.site);
+    } else if (c->kind == COMMAND_RECOVER) {
+        END(c->recover.reason);
+    } else {
+        c->member_set.overrides = MEMBER_GATES_ALL;
+        END(c->member_set.reason);
+    }
+}
+
 static void full_command(struct command *c, enum command_kind kind)
 {
     memset(c, 1, sizeof(*c));
@@ -85,6 +99,13 @@ static void full_command(struct command *c, enum command_kind kind)
         c->step_skip.step = STEP_RECONNECT;
         END(c->step_skip.reason);
         break;
+    case COMMAND_MEMBER_ADD:
+    case COMMAND_MEMBER_REMOVE:
+    case COMMAND_MEMBER_SET:
+    case COMMAND_RECOVER:
+        full_member_command(c);
+        break;
+    case COMMAND_LEAD:
     case COMMAND_NODE_HEARD:
     case COMMAND_NODE_STARTED:
     case COMMAND_CLUSTER_VERSION:
@@ -126,6 +147,11 @@ static const struct {
     PART(COMMAND_STEP_RESULT, step_result, 3 + 7 + PADDING_POSITION + 7),
     PART(COMMAND_STEP_SKIP, step_skip, 4),
     PART(COMMAND_PROMOTE, promote, 7),
+    PART(COMMAND_MEMBER_ADD, member_add, 0),
+    PART(COMMAND_MEMBER_REMOVE, member_remove, 3),
+    PART(COMMAND_MEMBER_SET, member_set, 3),
+    PART(COMMAND_LEAD, lead, 0),
+    PART(COMMAND_RECOVER, recover, 0),
 };
 #undef PART
 
