@@ -33,6 +33,7 @@ static void on_wake(uv_async_t *wake)
     struct daemon *d = wake->data;
 
     daemon_flush_unsent(d);
+    daemon_retry_patient(d);
     if (d->closing)
         return;
     daemon_lease_follow(d);
@@ -68,6 +69,7 @@ static void on_check(uv_check_t *check)
     (void)uv_idle_stop(&d->tick_idle);
     if (d->closing)
         return;
+    daemon_retry_patient(d);
     daemon_leader_tick(d);
     daemon_lease_tick(d);
     end_when_resigned(d);
@@ -98,7 +100,7 @@ static void submit_step(void *ctx, const struct command *command, exec_submitted
 static void submit_request(void *ctx, const struct command *command, unsigned deadline_ms, api_submitted done,
                            void *done_ctx)
 {
-    daemon_submit(ctx, command, deadline_ms, done, done_ctx);
+    daemon_submit_patiently(ctx, command, deadline_ms, done, done_ctx);
 }
 
 static void describe_node(void *ctx, struct api_node *out)
@@ -141,6 +143,7 @@ static void close_handle(struct daemon *d, uv_handle_t *handle)
 static void step_close(struct daemon *d)
 {
     daemon_flush_unsent(d);
+    daemon_retry_patient(d); /* and ends them */
     if (d->handles_open > 0)
         return;
     if (d->node != NULL) {

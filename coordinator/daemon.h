@@ -87,6 +87,7 @@ struct daemon {
     bool nudge; /* an entry was applied that some follower must act on */
     uv_signal_t signals[2];
     struct daemon_unsent *unsent;
+    struct daemon_patient *patient;          /* commands of people that wait for a leader */
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
     bool starting;                           /* NODE_STARTED is on its way */
     uint64_t acts_from;                      /* its index: nothing is done on an older state; 0: not known yet */
@@ -108,6 +109,10 @@ struct rnode_fsm daemon_fsm(struct daemon *d);
 enum status daemon_admit(void *ctx, node_id from, uint8_t *bytes, size_t *length, size_t capacity);
 void daemon_on_leadership(void *ctx, const struct rnode_leadership *now);
 void daemon_submit(struct daemon *d, const struct command *c, unsigned deadline_ms, daemon_submitted done, void *ctx);
+/* For a person's command: tries again for a moment while no leader is known, or it is just handing over. */
+void daemon_submit_patiently(struct daemon *d, const struct command *c, unsigned deadline_ms, daemon_submitted done,
+                             void *ctx);
+void daemon_retry_patient(struct daemon *d);
 void daemon_drive(struct daemon *d);       /* proposes what core/leader wants now */
 void daemon_leader_tick(struct daemon *d); /* after the network was read */
 /* Hands leadership to another voter, whoever is best; false when there is nothing to hand over or nobody to take it. */

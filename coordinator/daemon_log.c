@@ -15,6 +15,7 @@
 
 #define PROPOSAL_DEADLINE_MS 10000u
 #define COLD_US_MIN (10 * INT64_C(1000000))
+#define PATIENCE_US (3 * INT64_C(1000000))
 #define TRANSFER_PAUSE_US (5 * INT64_C(1000000))
 
 /* Entries that another node is waited for. */
@@ -181,6 +182,88 @@ void daemon_submit(struct daemon *d, const struct command *c, unsigned deadline_
     unsent(d, status, done, ctx);
 }
 
+/* A person's command waits for a leader: one is replaced within an election, and nothing has been done until then. */
+struct daemon_patient {
+    struct daemon_patient *next;
+    struct daemon *daemon;
+    int64_t until_us;
+    unsigned deadline_ms;
+    daemon_submitted done;
+    void *ctx;
+    size_t length;
+    uint8_t bytes[];
+};
+
+static void on_patient_forwarded(void *ctx, enum status status, uint64_t index, const uint8_t *bytes, size_t length);
+
+static void patient_send(struct daemon_patient *p)
+{
+    struct daemon *d = p->daemon;
+    enum status status = d->closing ? STATUS_CANCELED
+                                    : forward_submit(node_uv_forward(d->node), p->bytes, p->length, p->deadline_ms,
+                                                     on_patient_forwarded, p);
+
+    if (status != STATUS_OK)
+        on_patient_forwarded(p, status, 0, NULL, 0);
+}
+
+static void on_patient_forwarded(void *ctx, enum status status, uint64_t index, const uint8_t *bytes, size_t length)
+{
+    struct daemon_patient *p = ctx;
+    struct daemon *d = p->daemon;
+    bool untouched = status == STATUS_NO_LEADER || status == STATUS_UNREACHABLE; /* surely not in the log */
+    struct submission *sub;
+
+    if (untouched && !d->closing && clock_now_us() < p->until_us) {
+        p->next = d->patient;
+        d->patient = p;
+        return;
+    }
+    sub = malloc(sizeof *sub);
+    ASSERT(sub != NULL);
+    *sub = (struct submission){ .done = p->done, .ctx = p->ctx };
+    free(p);
+    on_forwarded(sub, status, index, bytes, length);
+}
+
+void daemon_retry_patient(struct daemon *d)
+{
+    struct daemon_patient *list = d->patient;
+
+    d->patient = NULL;
+    while (list != NULL) {
+        struct daemon_patient *p = list;
+
+        list = p->next;
+        patient_send(p);
+    }
+}
+
+void daemon_submit_patiently(struct daemon *d, const struct command *c, unsigned deadline_ms, daemon_submitted done,
+                             void *ctx)
+{
+    size_t length = 0;
+    enum status status = command_encode(c, d->state->cluster_version, d->entry, RNODE_PAYLOAD_MAX_BYTES, &length);
+    struct daemon_patient *p;
+
+    if (status != STATUS_OK) {
+        unsent(d, status, done, ctx);
+        return;
+    }
+    p = malloc(sizeof *p + length);
+    ASSERT(p != NULL);
+    *p = (struct daemon_patient){ .next = d->patient,
+                                  .daemon = d,
+                                  .until_us = clock_now_us() + PATIENCE_US,
+                                  .deadline_ms = deadline_ms,
+                                  .done = done,
+                                  .ctx = ctx,
+                                  .length = length };
+    memcpy(p->bytes, d->entry, length);
+    d->patient = p; /* sent from the loop: `done` never fires from inside */
+    (void)uv_async_send(&d->wake);
+}
+
 /* --- leadership --- */
 
 static int64_t cold_after_us(const struct state *s)
@@ -314,6 +397,8 @@ static void hand_over(struct daemon *d, int64_t now_us)
 
     if (target == 0 || d->ending_us != 0 || now_us - d->transferred_us < TRANSFER_PAUSE_US)
         return;
+    if (!d->leader.wants_transfer && rnode_undecided(node_uv_rnode(d->node)) > 0)
+        return; /* what is proposed and not yet committed would be answered "unknown": the next tick will do */
     d->transferred_us = now_us;
     (void)transfer(d, target);
 }

@@ -242,10 +242,11 @@ void forward_receive(struct forward *f, node_id from, uint8_t type, const uint8_
 
 void forward_leadership(struct forward *f, const struct rnode_leadership *now)
 {
+    int64_t until_us = f->config.now_us(f->config.ctx) + 1000LL * FORWARD_GRACE_MS;
     for (size_t i = 0; i < FORWARD_OUTSTANDING_MAX; i++) {
         struct submission *s = &f->submissions[i];
-        if (s->open && !s->proposed && s->term != now->term) /* our own proposals are answered by rnode */
-            finish(s, STATUS_UNKNOWN, 0, NULL, 0);
+        if (s->open && !s->proposed && s->term != now->term && s->deadline_us > until_us) /* our own: rnode answers */
+            s->deadline_us = until_us;
     }
 }
 

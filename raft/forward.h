@@ -10,6 +10,7 @@
 #include "raft/rnode.h"
 
 #define FORWARD_OUTSTANDING_MAX 64 /* submissions of this node that wait for an answer */
+#define FORWARD_GRACE_MS 50        /* a leader that was replaced may have answered already: its answer is waited for */
 #define FORWARD_SERVED_MAX 64      /* proposals made here for other nodes */
 
 struct forward; /* opaque */

@@ -111,6 +111,9 @@ typedef void (*rnode_propose_cb)(void *ctx, enum status status, uint64_t index, 
  * RNODE_PAYLOAD_MAX_BYTES). Copies `bytes`. */
 enum status rnode_propose(struct rnode *node, const uint8_t *bytes, size_t length, rnode_propose_cb done, void *ctx);
 
+/* Proposals of this node that are neither applied nor out of its sight. */
+unsigned rnode_undecided(const struct rnode *node);
+
 /* Followers learn that an entry is committed with the leader's next message, up to a heartbeat later. This sends one now (an empty entry), for
  * an entry that a follower is waited for. Does nothing unless this node leads; at most one is under way. */
 void rnode_nudge(struct rnode *node);

@@ -76,6 +76,11 @@ void rnode_proposals_finish(struct rnode *node)
     }
 }
 
+unsigned rnode_undecided(const struct rnode *node)
+{
+    return node->proposals_undecided;
+}
+
 static struct proposal *proposal_take(struct rnode *node)
 {
     for (size_t i = 0; i < RNODE_INFLIGHT_MAX; i++)

@@ -56,7 +56,7 @@ static void a_lost_answer_is_unknown_at_the_deadline_and_a_late_one_is_ignored(v
     assert_int_equal(r->answers[0].times, 1);
 }
 
-static void a_command_sent_to_a_leader_that_is_replaced_is_unknown_at_once(void **state)
+static void a_command_sent_to_a_leader_that_is_replaced_is_unknown_soon(void **state)
 {
     struct rig *r = *state;
     unsigned leader = rig_elect(r), follower = (leader + 1) % NODES;
@@ -121,7 +121,7 @@ int main(void)
         RIG_TEST(a_follower_s_command_is_admitted_and_proposed_by_the_leader_and_its_outcome_comes_back),
         RIG_TEST(a_command_without_a_leader_or_a_connection_surely_was_not_sent),
         RIG_TEST(a_lost_answer_is_unknown_at_the_deadline_and_a_late_one_is_ignored),
-        RIG_TEST(a_command_sent_to_a_leader_that_is_replaced_is_unknown_at_once),
+        RIG_TEST(a_command_sent_to_a_leader_that_is_replaced_is_unknown_soon),
         RIG_TEST(outstanding_commands_are_bounded),
         RIG_TEST(broken_or_foreign_messages_change_nothing),
     };
