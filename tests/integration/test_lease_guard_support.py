@@ -238,9 +238,12 @@ class Server:
 
     def worker_pid(self):
         for pid in self.all_pids():
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
-                if "postgres: lease_guard" in f.read():
-                    return pid
+            try:
+                with open(f"/proc/{pid}/cmdline", encoding="utf-8") as f:
+                    if "postgres: lease_guard" in f.read():
+                        return pid
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # ps itself, or a process that has just ended
         raise AssertionError("the guard's worker does not run")
 
     def signal_all(self, number):
