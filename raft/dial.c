@@ -2,21 +2,12 @@
 
 #include "base/check.h"
 
-#include <stdarg.h>
-
-#include <raft.h>
-
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_TIMEOUT_MS 3000
-#define KEEPALIVE_IDLE_S 1
-#define KEEPALIVE_INTERVAL_S 1
-#define KEEPALIVE_PROBES 3
+#define TLS_ALERT 0x15 /* the first byte of a TLS record that ends a connection */
 
-enum dial_phase { DIAL_START, DIAL_RESOLVING, DIAL_CONNECTING, DIAL_WRITING, DIAL_READING, DIAL_CLOSING };
+enum dial_phase { DIAL_START, DIAL_RESOLVING, DIAL_CONNECTING, DIAL_SECURING, DIAL_READING, DIAL_CLOSING };
 
 struct dial {
     struct dial_request request;
@@ -25,10 +16,9 @@ struct dial {
     uint16_t port;
     enum dial_phase phase;
     struct resolve *resolve;
-    uv_tcp_t *tcp; /* NULL before and after */
+    struct channel *channel; /* NULL before and after */
     uv_timer_t timer;
     uv_connect_t connect;
-    uv_write_t write;
     uint8_t hello[HELLO_BYTES];
     uint8_t answer[HELLO_ANSWER_BYTES];
     size_t answered;
@@ -37,21 +27,6 @@ struct dial {
     dial_cb done;
     void *ctx;
 };
-
-enum status dial_socket_options(uv_tcp_t *tcp, struct error *err)
-{
-    int fd = -1;
-    const unsigned user_timeout = USER_TIMEOUT_MS;
-    const int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
-    if (uv_fileno((uv_handle_t *)tcp, &fd) != 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof user_timeout) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) != 0)
-        return error_set(err, STATUS_FAILED, "socket options: %m");
-    return STATUS_OK;
-}
 
 static void dial_step(struct dial *d);
 
@@ -62,21 +37,20 @@ static void on_closed(uv_handle_t *handle)
     dial_step(d);
 }
 
-static void on_tcp_closed(uv_handle_t *handle)
+static void on_channel_closed(void *ctx)
 {
-    struct dial *d = handle->data;
-    raft_free(handle);
+    struct dial *d = ctx;
     d->handles_open--;
     dial_step(d);
 }
 
-static void drop_tcp(struct dial *d)
+static void drop_channel(struct dial *d)
 {
-    uv_tcp_t *tcp = d->tcp;
-    d->tcp = NULL;
-    if (tcp != NULL) {
+    struct channel *channel = d->channel;
+    d->channel = NULL;
+    if (channel != NULL) {
         d->handles_open++;
-        uv_close((uv_handle_t *)tcp, on_tcp_closed);
+        channel_close(channel, on_channel_closed, d);
     }
 }
 
@@ -86,7 +60,7 @@ static void finish(struct dial *d, const struct error *err)
     if (err != NULL && d->err.status == STATUS_OK)
         d->err = *err;
     if (d->err.status != STATUS_OK)
-        drop_tcp(d);
+        drop_channel(d);
     if (d->phase == DIAL_CLOSING)
         return;
     d->phase = DIAL_CLOSING;
@@ -95,55 +69,58 @@ static void finish(struct dial *d, const struct error *err)
     uv_close((uv_handle_t *)&d->timer, on_closed);
 }
 
-static void fail(struct dial *d, enum status status, const char *what, int uv_status)
+static void fail(struct dial *d, enum status status, const char *what, const char *why)
 {
     struct error err;
     error_set(&err, status, "node %llu at %s: %s: %s", (unsigned long long)d->request.hello.to,
-              d->request.hello.to_address, what, uv_strerror(uv_status));
+              d->request.hello.to_address, what, why);
     finish(d, &err);
 }
 
 static void on_timeout(uv_timer_t *timer)
 {
     struct dial *d = timer->data;
-    static const char *const doing[] = {
-        [DIAL_START] = "start",   [DIAL_RESOLVING] = "name resolution",      [DIAL_CONNECTING] = "connecting",
-        [DIAL_WRITING] = "hello", [DIAL_READING] = "waiting for its answer", [DIAL_CLOSING] = "closing"
-    };
-    fail(d, STATUS_TIMED_OUT, doing[d->phase], UV_ETIMEDOUT);
+    static const char *const doing[] = { [DIAL_START] = "start",
+                                         [DIAL_RESOLVING] = "name resolution",
+                                         [DIAL_CONNECTING] = "connecting",
+                                         [DIAL_SECURING] = "TLS handshake",
+                                         [DIAL_READING] = "waiting for its answer",
+                                         [DIAL_CLOSING] = "closing" };
+    fail(d, STATUS_TIMED_OUT, doing[d->phase], uv_strerror(UV_ETIMEDOUT));
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void on_ready(void *ctx)
 {
-    struct dial *d = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)d->answer + d->answered, (unsigned)(sizeof d->answer - d->answered));
+    struct dial *d = ctx;
+    if (d->phase == DIAL_SECURING)
+        dial_step(d);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_bytes(void *ctx, const uint8_t *bytes, size_t length)
 {
-    struct dial *d = stream->data;
-    (void)buf;
-    if (d->phase != DIAL_READING || n == 0)
+    struct dial *d = ctx;
+    if (d->phase != DIAL_READING)
         return;
-    if (n < 0) {
-        fail(d, STATUS_UNREACHABLE, "it hung up instead of answering", (int)n);
+    if (length > sizeof d->answer - d->answered) {
+        fail(d, STATUS_REFUSED, "answer", "what listens there is no node of ours");
         return;
     }
-    d->answered += (size_t)n;
+    memcpy(d->answer + d->answered, bytes, length);
+    d->answered += length;
     if (d->answered == sizeof d->answer)
         dial_step(d);
 }
 
-static void on_written(uv_write_t *write, int uv_status)
+static void on_ended(void *ctx, const struct error *err)
 {
-    struct dial *d = write->data;
-    if (d->phase != DIAL_WRITING)
-        return;
-    if (uv_status != 0)
-        fail(d, STATUS_UNREACHABLE, "hello", uv_status);
+    struct dial *d = ctx;
+    if (d->request.tls == NULL && d->answered > 0 && d->answer[0] == TLS_ALERT)
+        fail(d, STATUS_REFUSED, "it takes TLS only", "this node is set to plain TCP (insecure_loopback: true)");
+    else if (err != NULL)
+        fail(d, err->status == STATUS_CORRUPT ? STATUS_REFUSED : err->status,
+             d->phase == DIAL_READING ? "answer" : "TLS", err->text);
     else
-        dial_step(d);
+        fail(d, STATUS_UNREACHABLE, d->phase == DIAL_READING ? "answer" : "TLS", "it hung up");
 }
 
 static void on_connected(uv_connect_t *connect, int uv_status)
@@ -152,7 +129,7 @@ static void on_connected(uv_connect_t *connect, int uv_status)
     if (d->phase != DIAL_CONNECTING)
         return;
     if (uv_status != 0)
-        fail(d, STATUS_UNREACHABLE, "connect", uv_status);
+        fail(d, STATUS_UNREACHABLE, "connect", uv_strerror(uv_status));
     else
         dial_step(d);
 }
@@ -193,36 +170,34 @@ static enum status resolve_peer(struct dial *d, struct error *err)
 
 static enum status connect_peer(struct dial *d, struct error *err)
 {
-    d->tcp = raft_calloc(1, sizeof *d->tcp);
-    if (d->tcp == NULL)
-        return error_set(err, STATUS_FAILED, "out of memory");
-    int rv = uv_tcp_init_ex(d->request.loop, d->tcp, d->peer.ss_family);
-    if (rv != 0) {
-        raft_free(d->tcp);
-        d->tcp = NULL;
-        return error_set(err, STATUS_FAILED, "socket: %s", uv_strerror(rv));
-    }
-    d->tcp->data = d;
-    if (dial_socket_options(d->tcp, err) != STATUS_OK)
+    d->channel = channel_create(d->request.loop, d->peer.ss_family, err);
+    if (d->channel == NULL || channel_options(d->channel, err) != STATUS_OK)
         return err->status;
     if (d->source.ss_family == d->peer.ss_family) {
-        rv = uv_tcp_bind(d->tcp, (const struct sockaddr *)&d->source, 0);
+        int rv = uv_tcp_bind(channel_tcp(d->channel), (const struct sockaddr *)&d->source, 0);
         if (rv != 0)
             return error_set(err, STATUS_FAILED, "bind to the address that we listen on: %s", uv_strerror(rv));
     }
     d->connect.data = d;
-    rv = uv_tcp_connect(&d->connect, d->tcp, (const struct sockaddr *)&d->peer, on_connected);
+    int rv = uv_tcp_connect(&d->connect, channel_tcp(d->channel), (const struct sockaddr *)&d->peer, on_connected);
     if (rv != 0)
         return error_set(err, STATUS_UNREACHABLE, "node %llu at %s: %s", (unsigned long long)d->request.hello.to,
                          d->request.hello.to_address, uv_strerror(rv));
     return STATUS_OK;
 }
 
+static enum status secure(struct dial *d, struct error *err)
+{
+    struct tls_options options = { .side = TLS_CLIENT, .peer_kind = TLS_NODE, .peer_id = d->request.hello.to };
+    struct channel_events events = { .ctx = d, .ready = on_ready, .bytes = on_bytes, .ended = on_ended };
+    return channel_begin(d->channel, d->request.tls, &options, &events, err);
+}
+
 static void read_verdict(struct dial *d)
 {
     struct error err;
     enum hello_verdict verdict;
-    uv_read_stop((uv_stream_t *)d->tcp);
+    channel_pause(d->channel);
     if (hello_answer_decode(d->answer, &verdict) != STATUS_OK) {
         error_set(&err, STATUS_REFUSED, "what listens at %s is no node of ours", d->request.hello.to_address);
         finish(d, &err);
@@ -238,8 +213,6 @@ static void read_verdict(struct dial *d)
 static void dial_step(struct dial *d)
 {
     struct error err;
-    uv_buf_t hello = uv_buf_init((char *)d->hello, sizeof d->hello);
-    int rv = 0;
     switch (d->phase) {
     case DIAL_START: /* on_resolved continues, or at once */
         d->phase = DIAL_RESOLVING;
@@ -255,18 +228,19 @@ static void dial_step(struct dial *d)
         if (connect_peer(d, &err) != STATUS_OK)
             finish(d, &err);
         return;
-    case DIAL_CONNECTING: /* on_written continues */
-        d->phase = DIAL_WRITING;
-        d->write.data = d;
-        rv = uv_write(&d->write, (uv_stream_t *)d->tcp, &hello, 1, on_written);
-        if (rv != 0)
-            fail(d, STATUS_UNREACHABLE, "hello", rv);
-        return;
-    case DIAL_WRITING: /* on_read continues */
+    case DIAL_CONNECTING: /* on_ready continues, or at once without TLS */
+        d->phase = DIAL_SECURING;
+        if (secure(d, &err) != STATUS_OK) {
+            finish(d, &err);
+            return;
+        }
+        if (d->request.tls != NULL)
+            return;
+        /* fall through */
+    case DIAL_SECURING: /* on_bytes continues */
         d->phase = DIAL_READING;
-        rv = uv_read_start((uv_stream_t *)d->tcp, on_alloc, on_read);
-        if (rv != 0)
-            fail(d, STATUS_UNREACHABLE, "answer", rv);
+        if (channel_write(d->channel, d->hello, sizeof d->hello) != STATUS_OK)
+            fail(d, STATUS_UNREACHABLE, "hello", "cannot write");
         return;
     case DIAL_READING: /* on_closed continues */
         read_verdict(d);
@@ -274,7 +248,7 @@ static void dial_step(struct dial *d)
     case DIAL_CLOSING:
         if (d->handles_open > 0 || d->resolve != NULL)
             return; /* the next one of them continues */
-        d->done(d->ctx, d->tcp, error_or_null(&d->err));
+        d->done(d->ctx, d->channel, error_or_null(&d->err));
         free(d);
         return;
     }

@@ -62,18 +62,20 @@ enum status hello_decode(const uint8_t in[HELLO_BYTES], struct hello *out)
     return STATUS_OK;
 }
 
-enum hello_verdict hello_judge(const struct hello *h, uint64_t cluster, node_id self, const char *self_address,
-                               const char *member_address)
+enum hello_verdict hello_judge(const struct hello *h, const struct hello_facts *facts)
 {
-    if (h->cluster != cluster)
+    /* First of all: nothing that follows is worth more than the proof of who says it. */
+    if (facts->certificate != NULL && (facts->certificate->kind != TLS_NODE || facts->certificate->id != h->from))
+        return HELLO_OTHER_CERTIFICATE;
+    if (h->cluster != facts->cluster)
         return HELLO_OTHER_CLUSTER;
-    if (h->from == self)
+    if (h->from == facts->self)
         return HELLO_MYSELF;
-    if (h->to != self || strcmp(h->to_address, self_address) != 0)
+    if (h->to != facts->self || strcmp(h->to_address, facts->self_address) != 0)
         return HELLO_NOT_ME;
-    if (member_address == NULL)
+    if (facts->member_address == NULL)
         return HELLO_UNKNOWN_NODE;
-    if (strcmp(h->from_address, member_address) != 0)
+    if (strcmp(h->from_address, facts->member_address) != 0)
         return HELLO_OTHER_ADDRESS;
     return HELLO_ACCEPTED;
 }

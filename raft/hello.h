@@ -6,6 +6,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "io/tls_identity.h"
 
 #include <stdint.h>
 
@@ -24,7 +25,9 @@ enum hello_kind { HELLO_RAFT, HELLO_MESSAGES, HELLO_KIND_COUNT };
     X(HELLO_OTHER_ADDRESS, "its address is not the one in the member list")                                            \
     X(HELLO_NOT_ME, "it looks for another node at this address")                                                       \
     X(HELLO_MYSELF, "it says that it is this node")                                                                    \
-    X(HELLO_FULL, "too many connections")
+    X(HELLO_FULL, "too many connections")                                                                              \
+    X(HELLO_OTHER_CERTIFICATE, "its certificate belongs to another node than it says it is")                           \
+    X(HELLO_SPEAKS_TLS, "it speaks TLS, and this node takes plain TCP (insecure_loopback: true)")
 
 #define HELLO_VERDICT_ENUM(name, text) name,
 enum hello_verdict { HELLO_VERDICT_LIST(HELLO_VERDICT_ENUM) HELLO_VERDICT_COUNT };
@@ -44,10 +47,17 @@ struct hello {
 void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES]);
 enum status hello_decode(const uint8_t in[HELLO_BYTES], struct hello *out);
 
-/* May `h` be accepted by `self` (its cluster, id and address in the to fields)? `member_address` is the member list's for h->from, NULL when
- * it is no member. */
-enum hello_verdict hello_judge(const struct hello *h, uint64_t cluster, node_id self, const char *self_address,
-                               const char *member_address);
+/* What the one who is dialed knows of itself and of the one who dials. */
+struct hello_facts {
+    uint64_t cluster;
+    node_id self;
+    const char *self_address;
+    const char *member_address;             /* the member list's, for hello.from; NULL: no member */
+    const struct tls_identity *certificate; /* the dialer's; NULL: plain TCP, where nobody proves anything */
+};
+
+/* May a connection with this hello go on? */
+enum hello_verdict hello_judge(const struct hello *h, const struct hello_facts *facts);
 
 void hello_answer_encode(enum hello_verdict verdict, uint8_t out[HELLO_ANSWER_BYTES]);
 enum status hello_answer_decode(const uint8_t in[HELLO_ANSWER_BYTES], enum hello_verdict *verdict);

@@ -19,25 +19,18 @@ struct outgoing {
     struct messages *messages;
     node_id id; /* 0: free slot */
     char address[ADDRESS_MAX_BYTES];
-    uv_tcp_t *tcp; /* connected */
+    struct channel *channel; /* connected */
     struct dial *dial;
-    bool wanted;           /* a member at the last sweep */
-    enum status logged;    /* the last result that was logged */
-    uint8_t unexpected[8]; /* the peer says nothing here; reading shows when it closes */
+    bool wanted;        /* a member at the last sweep */
+    enum status logged; /* the last result that was logged */
 };
 
 struct incoming {
     struct messages *messages;
     node_id from;
-    uv_tcp_t *tcp;
+    struct channel *channel;
     size_t used;
     uint8_t frame[FRAME_HEADER_BYTES + MESSAGE_MAX_BYTES];
-};
-
-struct message_write {
-    uv_write_t write;
-    struct messages *messages;
-    uint8_t frame[];
 };
 
 struct messages {
@@ -51,6 +44,7 @@ struct messages {
     void (*closed)(void *ctx);
     void *closed_ctx;
     struct messages_counters counters;
+    uint8_t frame[FRAME_HEADER_BYTES + MESSAGE_MAX_BYTES]; /* scratch: the one being sent */
 };
 
 static void part_closed(struct messages *m)
@@ -65,18 +59,15 @@ static void part_closed(struct messages *m)
     closed(ctx);
 }
 
-static void on_tcp_closed(uv_handle_t *handle)
+static void on_channel_closed(void *ctx)
 {
-    struct messages *m = handle->data;
-    raft_free(handle);
-    part_closed(m);
+    part_closed(ctx);
 }
 
-static void tcp_drop(struct messages *m, uv_tcp_t *tcp)
+static void channel_drop(struct messages *m, struct channel *channel)
 {
-    tcp->data = m;
     m->open++;
-    uv_close((uv_handle_t *)tcp, on_tcp_closed);
+    channel_close(channel, on_channel_closed, m);
 }
 
 /* ---- out ---- */
@@ -98,45 +89,25 @@ static void sweep_in(struct messages *m, uint64_t ms)
 
 static void outgoing_drop(struct outgoing *o)
 {
-    uv_tcp_t *tcp = o->tcp;
-    o->tcp = NULL;
-    if (tcp == NULL)
+    struct channel *channel = o->channel;
+    o->channel = NULL;
+    if (channel == NULL)
         return;
-    tcp_drop(o->messages, tcp);
+    channel_drop(o->messages, channel);
     sweep_in(o->messages, MESSAGES_RETRY_MS);
 }
 
-static void on_out_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+/* The peer says nothing here. */
+static void on_out_bytes(void *ctx, const uint8_t *bytes, size_t length)
 {
-    struct outgoing *o = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)o->unexpected, sizeof o->unexpected);
+    (void)bytes, (void)length;
+    outgoing_drop(ctx);
 }
 
-static struct outgoing *outgoing_of(struct messages *m, const uv_stream_t *stream)
+static void on_out_ended(void *ctx, const struct error *err)
 {
-    for (size_t i = 0; i < NODES_MAX; i++)
-        if (m->outgoing[i].tcp != NULL && (const uv_stream_t *)m->outgoing[i].tcp == stream)
-            return &m->outgoing[i];
-    return NULL;
-}
-
-static void on_out_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct outgoing *o = stream->data;
-    (void)buf;
-    if (n != 0)
-        outgoing_drop(o);
-}
-
-static void on_sent(uv_write_t *write, int uv_status)
-{
-    struct message_write *w = (struct message_write *)(void *)write; /* the first member */
-    struct messages *m = w->messages;
-    struct outgoing *o = outgoing_of(m, write->handle);
-    free(w);
-    if (uv_status != 0 && o != NULL)
-        outgoing_drop(o);
+    (void)err; /* the next dial says what is wrong now */
+    outgoing_drop(ctx);
 }
 
 static void log_dial(struct outgoing *o, const struct error *err)
@@ -152,17 +123,19 @@ static void log_dial(struct outgoing *o, const struct error *err)
         log_event(LOG_LEVEL_INFO, "node_connected", "node=%" PRIu64 " address=%s", o->id, o->address);
 }
 
-static void on_dialed(void *ctx, uv_tcp_t *stream, const struct error *err)
+static void on_dialed(void *ctx, struct channel *channel, const struct error *err)
 {
     struct outgoing *o = ctx;
     struct messages *m = o->messages;
+    struct channel_events events = { .ctx = o, .bytes = on_out_bytes, .ended = on_out_ended };
     o->dial = NULL;
     log_dial(o, err);
-    if (err == NULL && (m->closing || uv_read_start((uv_stream_t *)stream, on_out_alloc, on_out_read) != 0)) {
-        tcp_drop(m, stream);
+    if (err == NULL)
+        channel_set_events(channel, &events);
+    if (err == NULL && (m->closing || channel_resume(channel) != STATUS_OK)) {
+        channel_drop(m, channel);
     } else if (err == NULL) {
-        stream->data = o;
-        o->tcp = stream;
+        o->channel = channel;
         m->counters.connections++;
     }
     sweep_in(m, MESSAGES_RETRY_MS);
@@ -190,11 +163,29 @@ static void want(struct messages *m, const struct rnode_member *member)
     o->id = member->id;
     o->wanted = true;
     memcpy(o->address, member->address, sizeof o->address);
-    if (o->tcp != NULL || o->dial != NULL)
+    if (o->channel != NULL || o->dial != NULL)
         return;
     o->dial = transport_dial(m->config.transport, HELLO_MESSAGES, o->id, o->address, on_dialed, o);
     if (o->dial != NULL)
         m->open++;
+}
+
+static bool listed(const struct rnode_member *members, size_t count, node_id id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i].id == id)
+            return true;
+    return false;
+}
+
+static void incoming_drop(struct incoming *in)
+{
+    struct messages *m = in->messages;
+    for (size_t i = 0; i < MESSAGES_INBOUND_MAX; i++)
+        if (m->incoming[i] == in)
+            m->incoming[i] = NULL;
+    channel_drop(m, in->channel);
+    free(in);
 }
 
 static void sweep(struct messages *m)
@@ -215,9 +206,12 @@ static void sweep(struct messages *m)
             else
                 *o = (struct outgoing){ 0 };
         }
-        if (o->id != 0 && o->tcp == NULL)
+        if (o->id != 0 && o->channel == NULL)
             complete = false;
     }
+    for (size_t i = 0; i < MESSAGES_INBOUND_MAX; i++)
+        if (m->incoming[i] != NULL && !listed(members, count, m->incoming[i]->from))
+            incoming_drop(m->incoming[i]); /* no member any more */
     sweep_in(m, complete ? SWEEP_IDLE_MS : MESSAGES_RETRY_MS);
 }
 
@@ -227,32 +221,26 @@ static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t 
     if (length > MESSAGE_MAX_BYTES)
         return STATUS_INVALID;
     struct outgoing *o = to != 0 ? outgoing_find(m, to) : NULL;
-    if (o == NULL || o->tcp == NULL || m->closing) {
+    if (o == NULL || o->channel == NULL || m->closing) {
         m->counters.dropped_unconnected++;
         return STATUS_UNREACHABLE;
     }
     size_t frame_bytes = FRAME_HEADER_BYTES + length;
-    struct message_write *w = NULL;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)o->tcp) + frame_bytes <= MESSAGES_QUEUE_MAX_BYTES)
-        w = malloc(sizeof *w + frame_bytes);
-    if (w == NULL) {
+    if (channel_queue_bytes(o->channel) + frame_bytes > MESSAGES_QUEUE_MAX_BYTES) {
         m->counters.dropped_full++;
         return STATUS_FULL;
     }
-    w->messages = m;
     struct writer out;
-    writer_init(&out, w->frame, frame_bytes);
+    writer_init(&out, m->frame, frame_bytes);
     writer_u32(&out, (uint32_t)length);
     writer_u8(&out, type);
     writer_u8(&out, 0);
     writer_u16(&out, 0);
-    writer_u32(&out, crc32c(crc32c(0, w->frame, FRAME_HEADER_BYTES - 4), bytes, length));
+    writer_u32(&out, crc32c(crc32c(0, m->frame, FRAME_HEADER_BYTES - 4), bytes, length));
     writer_bytes(&out, bytes, length);
     ASSERT(writer_ok(&out) && out.used == frame_bytes);
-    uv_buf_t buf = uv_buf_init((char *)w->frame, (unsigned)frame_bytes);
-    if (uv_write(&w->write, (uv_stream_t *)o->tcp, &buf, 1, on_sent) != 0) {
-        free(w);
-        outgoing_drop(o);
+    if (channel_write(o->channel, m->frame, frame_bytes) != STATUS_OK) {
+        outgoing_drop(o); /* also when out of memory: half of a frame may have been encrypted */
         return STATUS_UNREACHABLE;
     }
     m->counters.sent++;
@@ -260,23 +248,6 @@ static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t 
 }
 
 /* ---- in ---- */
-
-static void incoming_drop(struct incoming *in)
-{
-    struct messages *m = in->messages;
-    for (size_t i = 0; i < MESSAGES_INBOUND_MAX; i++)
-        if (m->incoming[i] == in)
-            m->incoming[i] = NULL;
-    tcp_drop(m, in->tcp);
-    free(in);
-}
-
-static void on_in_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    struct incoming *in = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)in->frame + in->used, (unsigned)(sizeof in->frame - in->used));
-}
 
 /* Delivers the frame at `offset`; returns its length, 0 when it is not complete yet, -1 when it is broken. */
 static ssize_t deliver(struct incoming *in, size_t offset)
@@ -304,22 +275,16 @@ static ssize_t deliver(struct incoming *in, size_t offset)
     return (ssize_t)(FRAME_HEADER_BYTES + length);
 }
 
-static void on_in_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+/* Delivers each complete frame and keeps the rest. False: `in` is gone. */
+static bool deliver_all(struct incoming *in)
 {
-    struct incoming *in = stream->data;
     struct messages *m = in->messages;
     size_t offset = 0;
     ssize_t taken = 0;
-    (void)buf;
-    if (n < 0) {
-        incoming_drop(in);
-        return;
-    }
-    in->used += (size_t)n;
     do {
         taken = deliver(in, offset);
         if (m->closing)
-            return; /* messages_close, called by a receiver, has dropped `in` */
+            return false; /* messages_close, called by a receiver, has dropped `in` */
         if (taken > 0)
             offset += (size_t)taken;
     } while (taken > 0);
@@ -327,13 +292,36 @@ static void on_in_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         m->counters.broken_frames++;
         log_event(LOG_LEVEL_ERROR, "broken_message", "node=%" PRIu64 " action=%s", in->from, "connection closed");
         incoming_drop(in);
-        return;
+        return false;
     }
     memmove(in->frame, in->frame + offset, in->used - offset);
     in->used -= offset;
+    return true;
 }
 
-void messages_accept(struct messages *m, node_id from, uv_tcp_t *stream)
+/* A frame that is not complete leaves room: it is shorter than the buffer. */
+static void on_in_bytes(void *ctx, const uint8_t *bytes, size_t length)
+{
+    struct incoming *in = ctx;
+    while (length > 0) {
+        size_t room = sizeof in->frame - in->used, now = length < room ? length : room;
+        ASSERT(now > 0);
+        memcpy(in->frame + in->used, bytes, now);
+        in->used += now;
+        bytes += now;
+        length -= now;
+        if (!deliver_all(in))
+            return;
+    }
+}
+
+static void on_in_ended(void *ctx, const struct error *err)
+{
+    (void)err; /* the peer's own log has it: it dials again */
+    incoming_drop(ctx);
+}
+
+void messages_accept(struct messages *m, node_id from, struct channel *channel)
 {
     size_t slot = MESSAGES_INBOUND_MAX;
     struct incoming *in = NULL;
@@ -346,16 +334,16 @@ void messages_accept(struct messages *m, node_id from, uv_tcp_t *stream)
     if (slot < MESSAGES_INBOUND_MAX && !m->closing)
         in = malloc(sizeof *in);
     if (in == NULL) {
-        tcp_drop(m, stream);
+        channel_drop(m, channel);
         return;
     }
     in->messages = m;
     in->from = from;
-    in->tcp = stream;
+    in->channel = channel;
     in->used = 0;
-    stream->data = in;
     m->incoming[slot] = in;
-    if (uv_read_start((uv_stream_t *)stream, on_in_alloc, on_in_read) != 0)
+    channel_set_events(channel, &(struct channel_events){ .ctx = in, .bytes = on_in_bytes, .ended = on_in_ended });
+    if (channel_resume(channel) != STATUS_OK)
         incoming_drop(in);
 }
 
@@ -412,7 +400,7 @@ bool messages_connected(const struct messages *m, node_id to)
 {
     for (size_t i = 0; i < NODES_MAX; i++)
         if (m->outgoing[i].id == to && to != 0)
-            return m->outgoing[i].tcp != NULL;
+            return m->outgoing[i].channel != NULL;
     return false;
 }
 

@@ -30,8 +30,8 @@ struct messages_config {
 
 struct messages *messages_create(const struct messages_config *config);
 void messages_start(struct messages *m);
-/* Takes the stream (raft_malloc) of a peer whose hello was accepted. */
-void messages_accept(struct messages *m, node_id from, uv_tcp_t *stream);
+/* Takes the channel (ready, paused) of a peer whose hello was accepted. */
+void messages_accept(struct messages *m, node_id from, struct channel *channel);
 /* `closed` fires later, once; the object is freed then. */
 void messages_close(struct messages *m, void (*closed)(void *ctx), void *ctx);
 

@@ -7,7 +7,6 @@
 #include "io/log.h"
 #include "raft/entry.h"
 #include "raft/messages.h"
-#include "raft/transport.h"
 
 #include <stdarg.h>
 
@@ -63,18 +62,18 @@ static size_t peers(void *ctx, struct rnode_member *out, size_t capacity)
     return count;
 }
 
-static void free_stream(uv_handle_t *handle)
+static void on_channel_dropped(void *ctx)
 {
-    raft_free(handle);
+    (void)ctx;
 }
 
-static void on_messages_stream(void *ctx, node_id from, uv_tcp_t *stream)
+static void on_messages_channel(void *ctx, node_id from, struct channel *channel)
 {
     struct node_uv *n = ctx;
     if (n->messages != NULL)
-        messages_accept(n->messages, from, stream);
+        messages_accept(n->messages, from, channel);
     else
-        uv_close((uv_handle_t *)stream, free_stream); /* this node is closing */
+        channel_close(channel, on_channel_dropped, NULL); /* this node is closing */
 }
 
 static void on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length)
@@ -101,6 +100,7 @@ static void on_tick(void *ctx)
     struct node_uv *n = ctx;
     if (n->forward != NULL)
         forward_tick(n->forward);
+    transport_follow_members(n->transport);
     if (n->config.on_tick != NULL)
         n->config.on_tick(n->config.ctx);
 }
@@ -115,8 +115,15 @@ static void on_fatal(void *ctx, const char *reason)
 
 static enum status transport_make(struct node_uv *n, struct error *err)
 {
+    const struct tls_identity *shown = n->config.tls != NULL ? tls_context_identity(n->config.tls) : NULL;
+    char text[TLS_IDENTITY_TEXT_MAX_BYTES];
+    if (shown != NULL && (shown->kind != TLS_NODE || shown->id != n->storage.identity.id))
+        return error_set(err, STATUS_INVALID,
+                         "the certificate is that of %s, and this is node %" PRIu64 ": every peer would refuse it",
+                         tls_identity_text(shown, text), n->storage.identity.id);
     struct transport_config config = { .loop = n->config.loop,
                                        .resolver = n->config.resolver,
+                                       .tls = n->config.tls,
                                        .listen = n->config.listen,
                                        .cluster = n->storage.identity.cluster,
                                        .id = n->storage.identity.id,
@@ -124,7 +131,7 @@ static enum status transport_make(struct node_uv *n, struct error *err)
                                        .snapshot_bytes_max = entry_frame_bytes(n->config.fsm.snapshot_bytes_max),
                                        .ctx = n,
                                        .member_address = member_address,
-                                       .on_messages = on_messages_stream };
+                                       .on_messages = on_messages_channel };
     n->transport = transport_create(&config, err);
     return n->transport != NULL ? STATUS_OK : err->status;
 }
@@ -281,6 +288,11 @@ const struct message_link *node_uv_link(struct node_uv *n)
 node_id node_uv_id(const struct node_uv *n)
 {
     return n->storage.identity.id;
+}
+
+struct transport_counters node_uv_counters(const struct node_uv *n)
+{
+    return transport_counters(n->transport);
 }
 
 bool node_uv_connected(const struct node_uv *n, node_id to)

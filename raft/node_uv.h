@@ -7,6 +7,7 @@
 #include "raft/message_link.h"
 #include "raft/rnode.h"
 #include "raft/storage_uv.h"
+#include "raft/transport.h"
 
 #include <uv.h>
 
@@ -16,8 +17,10 @@ struct resolver;
 struct node_uv_config {
     uv_loop_t *loop;
     struct resolver *resolver; /* io/resolve.h; NULL: numeric addresses only */
-    const char *data_dir;      /* bootstrapped before */
-    const char *listen;        /* "127.10.1.1:7400", "[::1]:7400"; NULL: the node's own address of the member list */
+    struct tls_context
+        *tls; /* of a node's certificate; NULL: plain TCP. Borrowed for this object's life; may be reloaded */
+    const char *data_dir; /* bootstrapped before */
+    const char *listen;   /* "127.10.1.1:7400", "[::1]:7400"; NULL: the node's own address of the member list */
     struct rnode_timing timing;
     struct rnode_fsm fsm;
     void *ctx; /* of the callbacks below */
@@ -43,6 +46,8 @@ const struct message_link *node_uv_link(struct node_uv *n);
 node_id node_uv_id(const struct node_uv *n); /* from the directory's identity */
 /* Is there a connection for messages to that node now? */
 bool node_uv_connected(const struct node_uv *n, node_id to);
+
+struct transport_counters node_uv_counters(const struct node_uv *n);
 
 /* libuv's thread pool carries libraft's disk work only, but must never be short: sets UV_THREADPOOL_SIZE=8 unless it is set. Call first in main. */
 void node_uv_prepare_process(void);

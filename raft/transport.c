@@ -1,14 +1,15 @@
-/* Happy path in: accept, read the hello within HELLO_TIMEOUT_MS, judge it, answer, hand the stream on. Out: libraft or messages ask, dial does it.
- * Failure modes: no hello, a refused one, too many at once: closed and counted; the other side tries again.
+/* Happy path in: accept, TLS and hello within HELLO_TIMEOUT_MS, judge it, answer, hand the channel on. Out: libraft or messages ask, dial does it.
+ * Failure modes: a bad certificate, no hello, a refused one, too many at once: closed and counted; the other side tries again.
  *
- * `open` counts what must close before this object may go: listener, hellos, sockets being closed, inbound streams, dials. */
+ * `open` counts what must close before this object may go: listener, hellos, channels being closed, pumps, dials. */
 #include "raft/transport.h"
 
 #include "base/check.h"
 #include "io/address.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "raft/inbound.h"
+#include "io/refusals.h"
+#include "raft/pump.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -16,14 +17,16 @@
 
 #define DIALS_MAX (2 * NODES_MAX) /* libraft keeps one per peer; a removed peer's may be among them */
 #define BACKLOG 64
-#define REFUSAL_LOG_US (10 * 1000 * 1000) /* a refused node comes back four times a second */
+#define TLS_HANDSHAKE 0x16 /* the first byte of one who begins to speak TLS */
 
 struct incoming {
     struct transport *transport;
-    uv_tcp_t *tcp;
+    struct channel *channel;
     uv_timer_t timer;
+    char peer[ADDRESS_TEXT_MAX]; /* without the port */
     uint8_t hello[HELLO_BYTES];
     size_t used;
+    bool talks; /* it has sent more than a hello, and was not answered yet: no node does */
 };
 
 struct raft_dial {
@@ -46,11 +49,14 @@ struct transport {
     raft_uv_accept_cb accept_cb;
     uv_tcp_t listener;
     struct incoming *incoming[TRANSPORT_HELLOS_MAX];
-    struct inbound *inbound[TRANSPORT_INBOUND_MAX];
-    node_id inbound_from[TRANSPORT_INBOUND_MAX];
+    struct raft_stream {
+        struct pump *pump; /* NULL: free slot */
+        enum pump_direction direction;
+        node_id peer;
+    } streams[TRANSPORT_PUMPS_MAX];
     struct raft_dial dials[DIALS_MAX];
     struct peer_note notes[NODES_MAX + 1];
-    int64_t refusal_logged_us[HELLO_VERDICT_COUNT];
+    struct refusals refusals;
     unsigned open;
     bool closing;
     raft_uv_transport_close_cb closed_raft;
@@ -71,18 +77,82 @@ static void part_closed(struct transport *t)
         t->closed(t->closed_ctx);
 }
 
-static void on_tcp_closed(uv_handle_t *handle)
+static void on_channel_closed(void *ctx)
 {
-    struct transport *t = handle->data;
-    raft_free(handle);
+    part_closed(ctx);
+}
+
+static void channel_drop(struct transport *t, struct channel *channel)
+{
+    t->open++;
+    channel_close(channel, on_channel_closed, t);
+}
+
+/* ---- Raft's streams ---- */
+
+static void on_pump_closed(void *ctx, struct pump *pump, const struct error *err)
+{
+    struct transport *t = ctx;
+    for (size_t i = 0; i < TRANSPORT_PUMPS_MAX; i++) {
+        struct raft_stream *s = &t->streams[i];
+        if (s->pump != pump)
+            continue;
+        s->pump = NULL;
+        if (err == NULL)
+            continue;
+        bool wrong = err->status == STATUS_CORRUPT;
+        t->counters.bad_raft_messages += wrong;
+        log_event(wrong ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, wrong ? "raft_stream_refused" : "raft_stream_ended",
+                  "node=%" PRIu64 " direction=%s reason=%s", s->peer, s->direction == PUMP_IN ? "in" : "out",
+                  err->text);
+    }
     part_closed(t);
 }
 
-static void tcp_drop(struct transport *t, uv_tcp_t *tcp)
+static struct raft_stream *free_stream(struct transport *t)
 {
-    tcp->data = t;
+    for (size_t i = 0; i < TRANSPORT_PUMPS_MAX; i++)
+        if (t->streams[i].pump == NULL)
+            return &t->streams[i];
+    return NULL;
+}
+
+/* Takes the channel in any case. libraft's end; NULL: logged. */
+static uv_stream_t *stream_begin(struct transport *t, enum pump_direction direction, node_id peer,
+                                 struct channel *channel)
+{
+    struct pump_config config = { .loop = t->config.loop,
+                                  .direction = direction,
+                                  .peer = peer,
+                                  .snapshot_bytes_max = t->config.snapshot_bytes_max,
+                                  .ctx = t,
+                                  .closed = on_pump_closed };
+    struct raft_stream *s = free_stream(t);
+    uv_stream_t *stream = NULL;
+    struct error err;
     t->open++;
-    uv_close((uv_handle_t *)tcp, on_tcp_closed);
+    if (s == NULL) {
+        error_set(&err, STATUS_FULL, "too many streams");
+        channel_close(channel, on_channel_closed, t);
+    } else {
+        s->pump = pump_begin(&config, channel, &stream, on_channel_closed, &err);
+    }
+    if (s == NULL || s->pump == NULL) {
+        log_event(LOG_LEVEL_ERROR, "raft_stream_failed", "node=%" PRIu64 " reason=%s", peer, err.text);
+        return NULL;
+    }
+    s->direction = direction;
+    s->peer = peer;
+    return stream;
+}
+
+void transport_follow_members(struct transport *t)
+{
+    for (size_t i = 0; i < TRANSPORT_PUMPS_MAX; i++) {
+        struct raft_stream *s = &t->streams[i];
+        if (s->pump != NULL && t->config.member_address(t->config.ctx, s->peer) == NULL)
+            pump_cancel(s->pump);
+    }
 }
 
 /* ---- in ---- */
@@ -95,202 +165,188 @@ static void on_incoming_timer_closed(uv_handle_t *handle)
     part_closed(t);
 }
 
-/* Gives its socket; NULL if it has been given already. */
-static uv_tcp_t *incoming_end(struct incoming *in)
+/* Gives its channel; NULL if it has been given already. */
+static struct channel *incoming_end(struct incoming *in)
 {
     struct transport *t = in->transport;
-    uv_tcp_t *tcp = in->tcp;
-    in->tcp = NULL;
+    struct channel *channel = in->channel;
+    in->channel = NULL;
     for (size_t i = 0; i < TRANSPORT_HELLOS_MAX; i++)
         if (t->incoming[i] == in)
             t->incoming[i] = NULL;
-    if (tcp != NULL) {
-        uv_read_stop((uv_stream_t *)tcp);
+    if (channel != NULL) {
+        channel_pause(channel);
         uv_close((uv_handle_t *)&in->timer, on_incoming_timer_closed);
     }
-    return tcp;
+    return channel;
 }
 
 static void incoming_drop(struct incoming *in)
 {
     struct transport *t = in->transport;
-    uv_tcp_t *tcp = incoming_end(in);
-    if (tcp != NULL)
-        tcp_drop(t, tcp);
+    struct channel *channel = incoming_end(in);
+    if (channel != NULL)
+        channel_drop(t, channel);
+}
+
+/* `says`: the hello, where there was one. */
+static void log_refusal(struct transport *t, const struct incoming *in, const struct hello *says, const char *reason)
+{
+    const struct tls_identity nobody = { .kind = TLS_NOBODY };
+    const struct tls_identity *shown = channel_peer(in->channel);
+    char certificate[TLS_IDENTITY_TEXT_MAX_BYTES];
+    uint64_t count = 0;
+    if (!refusals_note(&t->refusals, clock_now_us(), in->peer, reason, &count))
+        return;
+    log_event(LOG_LEVEL_WARNING, "connection_refused",
+              "peer=%s certificate=%s node=%" PRIu64 " address=%s reason=%s count=%" PRIu64, in->peer,
+              tls_identity_text(shown != NULL ? shown : &nobody, certificate), says != NULL ? says->from : 0,
+              says != NULL ? says->from_address : "", reason, count);
 }
 
 static void on_incoming_timeout(uv_timer_t *timer)
 {
     struct incoming *in = timer->data;
-    in->transport->counters.hello_timeouts++;
+    in->transport->counters.refused_slow++;
+    log_refusal(in->transport, in, NULL, "no hello in time");
     incoming_drop(in);
 }
 
-static void log_refusal(struct transport *t, const struct incoming *in, const struct hello *h,
-                        enum hello_verdict verdict)
+static void accept_raft(struct transport *t, node_id from, struct channel *channel)
 {
-    struct sockaddr_storage peer = { 0 };
-    int length = sizeof peer;
-    char text[ADDRESS_TEXT_MAX] = "?";
-    int64_t now_us = clock_now_us();
-    t->counters.refused++;
-    if (t->refusal_logged_us[verdict] != 0 && now_us - t->refusal_logged_us[verdict] < REFUSAL_LOG_US)
-        return;
-    t->refusal_logged_us[verdict] = now_us;
-    if (uv_tcp_getpeername(in->tcp, (struct sockaddr *)&peer, &length) == 0)
-        address_text(&peer, true, text, sizeof text);
-    log_event(LOG_LEVEL_WARNING, "connection_refused", "peer=%s node=%" PRIu64 " address=%s reason=%s refused=%" PRIu64,
-              text, h->from, h->from_address, hello_verdict_text(verdict), t->counters.refused);
-}
-
-static void on_inbound_closed(void *ctx, struct inbound *in, const struct error *err)
-{
-    struct transport *t = ctx;
-    for (size_t i = 0; i < TRANSPORT_INBOUND_MAX; i++)
-        if (t->inbound[i] == in) {
-            if (err != NULL) {
-                t->counters.bad_raft_messages++;
-                log_event(LOG_LEVEL_ERROR, "raft_stream_refused", "node=%" PRIu64 " reason=%s", t->inbound_from[i],
-                          err->text);
-            }
-            t->inbound[i] = NULL;
-        }
-    part_closed(t);
-}
-
-static size_t inbound_slot(struct transport *t)
-{
-    size_t i = 0;
-    while (i < TRANSPORT_INBOUND_MAX && t->inbound[i] != NULL)
-        i++;
-    return i;
-}
-
-static void accept_raft(struct transport *t, node_id from, uv_tcp_t *tcp)
-{
-    struct inbound_config config = { .loop = t->config.loop,
-                                     .from = from,
-                                     .snapshot_bytes_max = t->config.snapshot_bytes_max,
-                                     .ctx = t,
-                                     .closed = on_inbound_closed };
-    struct error err;
-    uv_stream_t *stream = NULL;
-    size_t slot = inbound_slot(t);
-    ASSERT(slot < TRANSPORT_INBOUND_MAX);
-    for (size_t i = 0; i < TRANSPORT_INBOUND_MAX;
-         i++) /* a peer has one outgoing stream: a new one means that the old one is dead */
-        if (t->inbound[i] != NULL && t->inbound_from[i] == from)
-            inbound_cancel(t->inbound[i]);
-    struct inbound *in = inbound_begin(&config, tcp, &stream, &err);
-    if (in == NULL) {
-        log_event(LOG_LEVEL_ERROR, "raft_stream_failed", "node=%" PRIu64 " reason=%s", from, err.text);
-        return;
+    for (size_t i = 0; i < TRANSPORT_PUMPS_MAX;
+         i++) { /* it has one outgoing stream: a new one means that the old one is dead */
+        struct raft_stream *s = &t->streams[i];
+        if (s->pump != NULL && s->direction == PUMP_IN && s->peer == from)
+            pump_cancel(s->pump);
     }
-    t->open++;
-    t->inbound[slot] = in;
-    t->inbound_from[slot] = from;
-    /* libraft compares addresses by their bytes: it is given the member list's. */
-    t->accept_cb(&t->raft, from, t->config.member_address(t->config.ctx, from), stream);
+    uv_stream_t *stream = stream_begin(t, PUMP_IN, from, channel);
+    if (stream != NULL) /* libraft compares addresses by their bytes: it is given the member list's */
+        t->accept_cb(&t->raft, from, t->config.member_address(t->config.ctx, from), stream);
+}
+
+static enum hello_verdict judge(struct transport *t, const struct incoming *in, struct hello *h)
+{
+    if (in->hello[0] == TLS_HANDSHAKE && t->config.tls == NULL)
+        return HELLO_SPEAKS_TLS;
+    if (in->talks || hello_decode(in->hello, h) != STATUS_OK) {
+        *h = (struct hello){ 0 };
+        return HELLO_MALFORMED;
+    }
+    struct hello_facts facts = { .cluster = t->config.cluster,
+                                 .self = t->config.id,
+                                 .self_address = t->address,
+                                 .member_address = t->config.member_address(t->config.ctx, h->from),
+                                 .certificate = channel_peer(in->channel) };
+    enum hello_verdict verdict = hello_judge(h, &facts);
+    if (verdict == HELLO_ACCEPTED && h->kind == HELLO_RAFT && (t->accept_cb == NULL || free_stream(t) == NULL))
+        return HELLO_FULL;
+    return verdict;
 }
 
 static void on_hello(struct incoming *in)
 {
     struct transport *t = in->transport;
     struct hello h = { 0 };
-    enum hello_verdict verdict = HELLO_MALFORMED;
     uint8_t answer[HELLO_ANSWER_BYTES];
-    if (hello_decode(in->hello, &h) == STATUS_OK)
-        verdict = hello_judge(&h, t->config.cluster, t->config.id, t->address,
-                              t->config.member_address(t->config.ctx, h.from));
-    else
-        h = (struct hello){ 0 };
-    if (verdict == HELLO_ACCEPTED && h.kind == HELLO_RAFT &&
-        (t->accept_cb == NULL || inbound_slot(t) == TRANSPORT_INBOUND_MAX))
-        verdict = HELLO_FULL;
-    if (verdict != HELLO_ACCEPTED)
-        log_refusal(t, in, &h, verdict);
+    enum hello_verdict verdict = judge(t, in, &h);
     hello_answer_encode(verdict, answer);
-    uv_buf_t buf = uv_buf_init((char *)answer, sizeof answer);
-    /* The first bytes on an empty socket: they fit, or the peer is gone. */
-    int written = uv_try_write((uv_stream_t *)in->tcp, &buf, 1);
-    uv_tcp_t *tcp = incoming_end(in);
-    if (verdict != HELLO_ACCEPTED || written != (int)sizeof answer) {
-        tcp_drop(t, tcp);
+    if (verdict != HELLO_ACCEPTED) {
+        t->counters.refused_hello++;
+        log_refusal(t, in, &h, hello_verdict_text(verdict));
+    }
+    /* The first bytes of this side, or nearly: they fit, or the peer is gone. */
+    enum status written = channel_write(in->channel, answer, sizeof answer);
+    struct channel *channel = incoming_end(in);
+    if (verdict != HELLO_ACCEPTED || written != STATUS_OK) {
+        channel_drop(t, channel);
         return;
     }
     t->counters.accepted++;
     if (h.kind == HELLO_RAFT)
-        accept_raft(t, h.from, tcp);
+        accept_raft(t, h.from, channel);
     else
-        t->config.on_messages(t->config.ctx, h.from, tcp);
+        t->config.on_messages(t->config.ctx, h.from, channel);
 }
 
-static void on_incoming_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void on_incoming_ready(void *ctx)
 {
-    struct incoming *in = handle->data;
-    (void)suggested;
-    *buf = uv_buf_init((char *)in->hello + in->used, (unsigned)(sizeof in->hello - in->used));
+    (void)ctx; /* its hello is next, and the time runs on */
 }
 
-static void on_incoming_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_incoming_bytes(void *ctx, const uint8_t *bytes, size_t length)
 {
-    struct incoming *in = stream->data;
-    (void)buf;
-    if (n < 0) {
-        incoming_drop(in);
-        return;
-    }
-    in->used += (size_t)n;
+    struct incoming *in = ctx;
+    size_t room = sizeof in->hello - in->used;
+    memcpy(in->hello + in->used, bytes, length < room ? length : room);
+    in->used += length < room ? length : room;
+    in->talks = length > room;
     if (in->used == sizeof in->hello)
         on_hello(in);
 }
 
-static void incoming_begin(struct transport *t, struct incoming **slot, uv_tcp_t *tcp)
+/* A peer that only knocks (a port check) is neither refused nor logged. */
+static void on_incoming_ended(void *ctx, const struct error *err)
 {
-    struct error err;
+    struct incoming *in = ctx;
+    if (err != NULL && (err->status == STATUS_REFUSED || err->status == STATUS_CORRUPT)) {
+        in->transport->counters.refused_certificate++;
+        log_refusal(in->transport, in, NULL, err->text);
+    }
+    incoming_drop(in);
+}
+
+static enum status incoming_begin(struct transport *t, struct incoming **slot, struct channel *channel,
+                                  struct error *err)
+{
+    struct tls_options options = { .side = TLS_SERVER, .peer_kind = TLS_NODE };
+    struct sockaddr_storage peer = { 0 };
+    int length = sizeof peer;
     struct incoming *in = calloc(1, sizeof *in);
-    if (in == NULL || dial_socket_options(tcp, &err) != STATUS_OK) {
+    if (in == NULL)
+        return error_set(err, STATUS_FAILED, "out of memory");
+    if (uv_tcp_getpeername(channel_tcp(channel), (struct sockaddr *)&peer, &length) == 0)
+        address_text(&peer, false, in->peer, sizeof in->peer);
+    struct channel_events events = {
+        .ctx = in, .ready = on_incoming_ready, .bytes = on_incoming_bytes, .ended = on_incoming_ended
+    };
+    if (channel_options(channel, err) != STATUS_OK ||
+        channel_begin(channel, t->config.tls, &options, &events, err) != STATUS_OK) {
         free(in);
-        tcp_drop(t, tcp);
-        return;
+        return err->status;
     }
     in->transport = t;
-    in->tcp = tcp;
+    in->channel = channel;
     in->timer.data = in;
-    tcp->data = in;
     int rv = uv_timer_init(t->config.loop, &in->timer);
     ASSERT(rv == 0);
     t->open++;
     *slot = in;
     rv = uv_timer_start(&in->timer, on_incoming_timeout, HELLO_TIMEOUT_MS, 0);
     ASSERT(rv == 0);
-    if (uv_read_start((uv_stream_t *)tcp, on_incoming_alloc, on_incoming_read) != 0)
-        incoming_drop(in);
+    return STATUS_OK;
 }
 
 static void on_connection(uv_stream_t *listener, int uv_status)
 {
     struct transport *t = listener->data;
+    struct error err;
     if (uv_status != 0 || t->closing)
         return;
-    uv_tcp_t *tcp = raft_calloc(1, sizeof *tcp);
-    if (tcp == NULL)
+    struct channel *channel = channel_create(t->config.loop, AF_UNSPEC, &err);
+    if (channel == NULL)
         return;
-    int rv = uv_tcp_init(t->config.loop, tcp);
-    ASSERT(rv == 0);
-    if (uv_accept(listener, (uv_stream_t *)tcp) != 0) {
-        tcp_drop(t, tcp);
-        return;
-    }
     size_t i = 0;
     while (i < TRANSPORT_HELLOS_MAX && t->incoming[i] != NULL)
         i++;
-    if (i == TRANSPORT_HELLOS_MAX) {
-        t->counters.hello_overflows++;
-        tcp_drop(t, tcp);
-        return;
+    if (uv_accept(listener, (uv_stream_t *)channel_tcp(channel)) != 0) {
+        channel_drop(t, channel);
+    } else if (i == TRANSPORT_HELLOS_MAX) {
+        t->counters.refused_full++;
+        channel_drop(t, channel);
+    } else if (incoming_begin(t, &t->incoming[i], channel, &err) != STATUS_OK) {
+        channel_drop(t, channel);
     }
-    incoming_begin(t, &t->incoming[i], tcp);
 }
 
 /* ---- out ---- */
@@ -298,7 +354,9 @@ static void on_connection(uv_stream_t *listener, int uv_status)
 struct dial *transport_dial(struct transport *t, enum hello_kind kind, node_id to, const char *address, dial_cb done,
                             void *ctx)
 {
-    struct dial_request request = { .loop = t->config.loop, .resolver = t->config.resolver, .source = t->listen };
+    struct dial_request request = {
+        .loop = t->config.loop, .resolver = t->config.resolver, .tls = t->config.tls, .source = t->listen
+    };
     request.hello = (struct hello){ .kind = kind, .cluster = t->config.cluster, .from = t->config.id, .to = to };
     if (strlen(address) >= ADDRESS_MAX_BYTES)
         return NULL;
@@ -329,18 +387,19 @@ static void note_dial(struct transport *t, node_id to, const struct error *err)
         log_event(LOG_LEVEL_INFO, "raft_peer_connected", "node=%" PRIu64, to);
 }
 
-static void on_raft_dialed(void *ctx, uv_tcp_t *stream, const struct error *err)
+static void on_raft_dialed(void *ctx, struct channel *channel, const struct error *err)
 {
     struct raft_dial *d = ctx;
     struct transport *t = d->transport;
     struct raft_uv_connect *request = d->request;
-    int rv = 0;
-    if (err != NULL)
-        rv = err->status == STATUS_CANCELED ? RAFT_CANCELED : RAFT_NOCONNECTION;
+    uv_stream_t *stream = NULL;
     note_dial(t, d->to, err);
     d->request = NULL;
     d->dial = NULL;
-    request->cb(request, (struct uv_stream_s *)stream, rv);
+    if (err == NULL)
+        stream = stream_begin(t, PUMP_OUT, d->to, channel);
+    bool canceled = err != NULL && err->status == STATUS_CANCELED;
+    request->cb(request, stream, stream != NULL ? 0 : canceled ? RAFT_CANCELED : RAFT_NOCONNECTION);
     part_closed(t);
 }
 
@@ -393,9 +452,9 @@ static void close_begin(struct transport *t)
     for (size_t i = 0; i < TRANSPORT_HELLOS_MAX; i++)
         if (t->incoming[i] != NULL)
             incoming_drop(t->incoming[i]);
-    for (size_t i = 0; i < TRANSPORT_INBOUND_MAX; i++)
-        if (t->inbound[i] != NULL)
-            inbound_cancel(t->inbound[i]);
+    for (size_t i = 0; i < TRANSPORT_PUMPS_MAX; i++)
+        if (t->streams[i].pump != NULL)
+            pump_cancel(t->streams[i].pump);
     for (size_t i = 0; i < DIALS_MAX; i++)
         if (t->dials[i].dial != NULL)
             dial_cancel(t->dials[i].dial);

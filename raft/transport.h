@@ -1,7 +1,6 @@
-/* One listening address per node, shared by Raft's streams and our messages, over plain TCP (mutual TLS comes with the certificates).
- * Decides who may connect (raft/hello.h); refusals are logged and counted. Leaves to libraft when to reconnect, and to raft/messages.h its connections.
- *
- * Incoming Raft streams do not reach libraft as they are: raft/inbound.h checks every header first. */
+/* One listening address per node, shared by Raft's streams and our messages, in mutual TLS (plain TCP only where the node's file says so).
+ * Decides who may connect (the certificate, then raft/hello.h); refusals are logged and counted. Leaves to libraft when to reconnect, and to
+ * raft/messages.h its connections. Raft's streams do not reach libraft as they are: see raft/pump.h. */
 #ifndef COORD_RAFT_TRANSPORT_H
 #define COORD_RAFT_TRANSPORT_H
 
@@ -14,24 +13,31 @@
 
 #include <stdbool.h>
 
-#define TRANSPORT_HELLOS_MAX 32               /* accepted and not yet identified */
-#define TRANSPORT_INBOUND_MAX (4 * NODES_MAX) /* Raft streams; an old one may linger while its successor comes */
+#define TRANSPORT_HELLOS_MAX 32 /* accepted and not yet identified */
+#define TRANSPORT_PUMPS_MAX                                                                                            \
+    (6 * NODES_MAX) /* Raft streams, both ways; an old one may linger while its successor comes */
 
 struct transport_config {
     uv_loop_t *loop;
     struct resolver *resolver; /* NULL: numeric addresses only */
+    struct tls_context *tls;   /* NULL: plain TCP */
     const char *listen;        /* NULL: `address` */
     uint64_t cluster;
     node_id id;
     const char *address;         /* in the member list */
     uint64_t snapshot_bytes_max; /* of one InstallSnapshot */
     void *ctx;
-    const char *(*member_address)(void *ctx, node_id id);           /* NULL: no member */
-    void (*on_messages)(void *ctx, node_id from, uv_tcp_t *stream); /* gives the stream (raft_malloc), not reading */
+    const char *(*member_address)(void *ctx, node_id id);                  /* NULL: no member */
+    void (*on_messages)(void *ctx, node_id from, struct channel *channel); /* gives the channel, ready and paused */
 };
 
 struct transport_counters {
-    uint64_t accepted, refused, hello_timeouts, hello_overflows, bad_raft_messages, dials, dials_failed;
+    uint64_t accepted;
+    uint64_t refused_certificate; /* the handshake failed */
+    uint64_t refused_hello;       /* who it is, or says it is, may not connect */
+    uint64_t refused_slow;        /* no hello in time */
+    uint64_t refused_full;        /* more at once than TRANSPORT_HELLOS_MAX */
+    uint64_t bad_raft_messages, dials, dials_failed;
 };
 
 struct transport; /* opaque */
@@ -44,6 +50,8 @@ struct raft_uv_transport *transport_raft(struct transport *t);
 /* As dial_begin, in this node's name. */
 struct dial *transport_dial(struct transport *t, enum hello_kind kind, node_id to, const char *address, dial_cb done,
                             void *ctx);
+/* Ends the streams of nodes that are members no more. */
+void transport_follow_members(struct transport *t);
 /* Only if it never came to raft_init. `closed` fires later. */
 void transport_close(struct transport *t, void (*closed)(void *ctx), void *ctx);
 void transport_destroy(struct transport *t);

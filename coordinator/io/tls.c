@@ -145,8 +145,13 @@ enum status tls_receive(struct tls *t, const uint8_t *bytes, size_t length, stru
 
     if (length == 0)
         return STATUS_OK;
-    if (!t->started && (bytes[0] < SSL3_RT_CHANGE_CIPHER_SPEC || bytes[0] > SSL3_RT_APPLICATION_DATA))
+    if (!t->started && (bytes[0] < SSL3_RT_CHANGE_CIPHER_SPEC || bytes[0] > SSL3_RT_APPLICATION_DATA)) {
+        /* OpenSSL would hang up without a word: in TLS's own words, it is told to speak TLS 1.3. */
+        static const uint8_t alert[] = { SSL3_RT_ALERT, 3, 3, 0, 2, SSL3_AL_FATAL, SSL_AD_PROTOCOL_VERSION };
+        if (t->options.side == TLS_SERVER)
+            (void)BIO_write_ex(t->out, alert, sizeof alert, &taken);
         return error_set(err, STATUS_CORRUPT, "it does not speak TLS");
+    }
     t->started = true;
     if (BIO_write_ex(t->in, bytes, length, &taken) != 1 || taken != length)
         return error_set(err, STATUS_FAILED, "out of memory");

@@ -8,11 +8,16 @@
 static void judge(const struct hello *h)
 {
     const char *self = "127.10.2.1:7400", *member = "127.10.1.1:7400";
-    enum hello_verdict verdict = hello_judge(h, 42, 2, self, member);
+    struct tls_identity certificate = { .kind = TLS_NODE, .id = 1 };
+    struct hello_facts facts = { .cluster = 42, .self = 2, .self_address = self, .member_address = member };
+    enum hello_verdict verdict = hello_judge(h, &facts);
 
     ASSERT((verdict == HELLO_ACCEPTED) == (h->cluster == 42 && h->to == 2 && h->from != 2 &&
                                            strcmp(h->to_address, self) == 0 && strcmp(h->from_address, member) == 0));
-    ASSERT(hello_judge(h, 42, 2, self, NULL) != HELLO_ACCEPTED);
+    facts.certificate = &certificate;
+    ASSERT((hello_judge(h, &facts) == HELLO_ACCEPTED) == (verdict == HELLO_ACCEPTED && h->from == 1));
+    facts.member_address = NULL;
+    ASSERT(hello_judge(h, &facts) != HELLO_ACCEPTED);
 }
 
 static void decode(const uint8_t in[HELLO_BYTES])

@@ -1,11 +1,11 @@
 /* raft: frames between nodes, out of a stream that may be cut anywhere. What is delivered does not depend on the cuts. The input is the
- * stream; an odd first byte asks for right checksums. The file itself is included, with libuv's close replaced. */
-#include <uv.h>
+ * stream; an odd first byte asks for right checksums. The file itself is included, with the channel's close replaced. */
+#include "raft/channel.h"
 
-static void fuzz_uv_close(uv_handle_t *handle, uv_close_cb closed);
-#define uv_close fuzz_uv_close
+static void fuzz_channel_close(struct channel *c, void (*closed)(void *ctx), void *ctx);
+#define channel_close fuzz_channel_close
 #include "raft/messages.c" /* NOLINT: its static functions are what is tested */
-#undef uv_close
+#undef channel_close
 
 #include "tests/fuzz/fuzz.h"
 
@@ -19,10 +19,11 @@ struct delivered {
 
 static bool dropped;
 
-static void fuzz_uv_close(uv_handle_t *handle, uv_close_cb closed)
+static void fuzz_channel_close(struct channel *c, void (*closed)(void *ctx), void *ctx)
 {
-    (void)handle;
+    (void)c;
     (void)closed;
+    (void)ctx;
     dropped = true;
 }
 
@@ -56,28 +57,22 @@ static void checksums_set(uint8_t *stream, size_t size)
 
 static struct delivered run(const uint8_t *stream, size_t size, size_t chunk, bool *broken)
 {
-    static uv_tcp_t tcp;
+    static struct messages m;
     struct delivered d = { 0 };
-    struct messages m = { .config = { .ctx = &d, .receive = receive } };
     struct incoming *in = malloc(sizeof *in);
 
     ASSERT(in != NULL);
+    m = (struct messages){ .config = { .ctx = &d, .receive = receive } };
     in->messages = &m;
     in->from = 3;
-    in->tcp = &tcp;
+    in->channel = NULL;
     in->used = 0;
-    tcp.data = in;
     m.incoming[0] = in;
     dropped = false;
     for (size_t at = 0; at < size && !dropped;) {
-        uv_buf_t buf;
         size_t n = size - at < chunk ? size - at : chunk;
 
-        on_in_alloc((uv_handle_t *)&tcp, 65536, &buf);
-        ASSERT(buf.len > 0); /* libuv would call it an error */
-        n = n < buf.len ? n : buf.len;
-        memcpy(buf.base, stream + at, n);
-        on_in_read((uv_stream_t *)&tcp, (ssize_t)n, &buf);
+        on_in_bytes(in, stream + at, n);
         at += n;
     }
     *broken = dropped;

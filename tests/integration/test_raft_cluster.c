@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "test_raft_harness.h"
+#include "tls_fixture.h"
 
 static struct cluster cluster;
 static bool own_network;
@@ -219,6 +220,60 @@ static void a_healed_partition_is_noticed_by_us_before_tcp_would(void **state)
     cluster_expect_all(&cluster, 51);
 }
 
+static void reload(unsigned id)
+{
+    char rest[40];
+    cluster_tell(&cluster, id, "reload");
+    cluster_hear(&cluster, id, "reload ", rest, sizeof rest);
+    assert_string_equal(rest, "ok");
+}
+
+static void the_authority_is_replaced_under_a_running_cluster(void **state)
+{
+    (void)state;
+    char ca[200], new_ca[200];
+    snprintf(ca, sizeof ca, "%s", tls_fixture_path("ca", "crt"));
+    snprintf(new_ca, sizeof new_ca, "%s", tls_fixture_path("new-ca", "crt"));
+    cluster_start_all(&cluster);
+    uint64_t count = cluster_put(&cluster, cluster_leader(&cluster), 0);
+    tls_fixture_authority("new-ca");
+    shell("cat %s >> %s", new_ca, ca);
+    for (unsigned id = 1; id <= CLUSTER_NODES; id++)
+        reload(id);
+    for (unsigned id = 1; id <= CLUSTER_NODES; id++) { /* every pair meets, one old and one new */
+        cluster_certificate(id, cluster.nodes[id].certificate, "new-ca");
+        reload(id);
+        cluster_kill(&cluster, other_than(id, 0));
+        count = cluster_put(&cluster, cluster_leader(&cluster), id);
+        cluster_start(&cluster, other_than(id, 0));
+        cluster_expect_all(&cluster, count);
+    }
+    shell("cat %s > %s", new_ca, ca);
+    for (unsigned id = 1; id <= CLUSTER_NODES; id++)
+        reload(id);
+    cluster_kill(&cluster, cluster_leader(&cluster));
+    cluster_expect_all(&cluster, cluster_put(&cluster, cluster_leader(&cluster), 4));
+}
+
+static void a_node_without_tls_is_no_part_of_the_cluster(void **state)
+{
+    (void)state;
+    char rest[40];
+    unsigned certificate = 0, hello = 0;
+    cluster.nodes[3].certificate = NULL;
+    cluster_start_all(&cluster);
+    cluster_put(&cluster, 1, 0);
+    for (int64_t end = cluster_now_ms() + WAIT_MS; certificate == 0 && cluster_now_ms() < end;) {
+        cluster_tell(&cluster, 1, "refused");
+        cluster_hear(&cluster, 1, "refused ", rest, sizeof rest);
+        assert_int_equal(sscanf(rest, "%u %u", &certificate, &hello), 2);
+    }
+    assert_true(certificate > 0);
+    assert_false(cluster_applied_within(&cluster, 3, 1, 1000));
+    cluster_tell(&cluster, 3, "put 7");
+    cluster_hear(&cluster, 3, "put 7 no_leader", rest, sizeof rest);
+}
+
 int main(void)
 {
 #define CLUSTER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -231,6 +286,8 @@ int main(void)
                                         setup_small_snapshots, teardown),
         CLUSTER_TEST(leadership_goes_where_it_is_sent),
         CLUSTER_TEST(a_stopped_leader_is_replaced_and_follows_when_it_wakes),
+        CLUSTER_TEST(the_authority_is_replaced_under_a_running_cluster),
+        CLUSTER_TEST(a_node_without_tls_is_no_part_of_the_cluster),
         CLUSTER_TEST(a_healed_partition_is_noticed_by_us_before_tcp_would),
     };
     signal(SIGPIPE, SIG_IGN);

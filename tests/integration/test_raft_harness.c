@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "tls_fixture.h"
+
 int64_t cluster_now_ms(void)
 {
     struct timespec t;
@@ -40,16 +42,29 @@ bool cluster_own_network(void)
     return geteuid() == 0 && unshare(CLONE_NEWNET) == 0 && system("ip link set lo up") == 0;
 }
 
+void cluster_certificate(unsigned id, const char *name, const char *authority)
+{
+    char uri[32];
+    snprintf(uri, sizeof uri, "coord:node:%u", id);
+    tls_fixture_certificate(name, &(struct tls_fixture_certificate){ .authority = authority, .uris = { uri } });
+}
+
 void cluster_make(struct cluster *c)
 {
+    static char names[CLUSTER_NODES + 1][8];
     unsigned place = (unsigned)getpid();
     memset(c, 0, sizeof *c);
     strcpy(c->dir, "/tmp/test-raft-XXXXXX");
     assert_non_null(mkdtemp(c->dir));
+    (void)tls_fixture_open();
+    tls_fixture_authority("ca");
     for (unsigned id = 1; id <= CLUSTER_NODES; id++) {
         struct cluster_node *n = &c->nodes[id];
         snprintf(n->dir, sizeof n->dir, "%s/n%u", c->dir, id);
         snprintf(n->address, sizeof n->address, "127.%u.%u.%u:7400", 128 + (place >> 8) % 100, place % 250, id);
+        snprintf(names[id], sizeof names[id], "node%u", id);
+        n->certificate = names[id];
+        cluster_certificate(id, names[id], "ca");
     }
 }
 
@@ -139,13 +154,21 @@ void cluster_remove(struct cluster *c)
             node_forget(&c->nodes[id]);
         }
     shell("rm -rf %s", c->dir);
+    tls_fixture_close();
 }
 
 static void start(struct cluster *c, unsigned id)
 {
     struct cluster_node *n = &c->nodes[id];
     char verb[] = "run";
-    char *argv[] = { NULL, verb, n->dir, (char *)(uintptr_t)c->threshold, (char *)(uintptr_t)c->trailing, NULL };
+    char none[] = "0";
+    char *argv[9] = { NULL, verb, n->dir, c->threshold != NULL ? (char *)(uintptr_t)c->threshold : none,
+                      c->trailing != NULL ? (char *)(uintptr_t)c->trailing : none };
+    if (n->certificate != NULL) {
+        argv[5] = (char *)(uintptr_t)tls_fixture_path(n->certificate, "crt");
+        argv[6] = (char *)(uintptr_t)tls_fixture_path(n->certificate, "key");
+        argv[7] = (char *)(uintptr_t)tls_fixture_path("ca", "crt");
+    }
     assert_int_equal(n->pid, 0);
     n->pid = peer_spawn(c, id, argv, &n->in, &n->out);
     n->used = 0;

@@ -1,4 +1,4 @@
-/* A cluster of test_raft_peer processes in a temporary directory, on loopback addresses of its own. Failures of the harness itself abort the test. */
+/* A cluster of test_raft_peer processes in a temporary directory, on loopback addresses of its own, in TLS with certificates of its own. Failures of the harness itself abort the test. */
 #ifndef TEST_RAFT_HARNESS_H
 #define TEST_RAFT_HARNESS_H
 
@@ -17,6 +17,7 @@ struct cluster_node {
     size_t used;
     char address[64];
     char dir[256];
+    const char *certificate; /* its files in the fixture's directory; NULL: plain TCP */
 };
 
 struct cluster {
@@ -29,6 +30,8 @@ struct cluster {
 bool cluster_own_network(void);
 
 void cluster_make(struct cluster *c);
+/* A certificate for node `id` as NAME.crt and NAME.key in the fixture's directory. */
+void cluster_certificate(unsigned id, const char *name, const char *authority);
 void cluster_bootstrap(struct cluster *c);
 /* Kills what runs and removes the directory. */
 void cluster_remove(struct cluster *c);

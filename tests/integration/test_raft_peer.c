@@ -1,8 +1,9 @@
 /* A Raft node with the smallest state machine that can show a loss: a set of numbers, a count and a hash over the order. Run by test_raft_cluster,
  * one process per node; commands come on stdin, answers go to stdout, one line each.
- *   bootstrap DIR ID ADDRESS...          run DIR [threshold trailing]
+ *   bootstrap DIR ID ADDRESS...          run DIR THRESHOLD TRAILING [CERTIFICATE KEY AUTHORITY]; 0: the default
  *   put N -> "put N STATUS INDEX COUNT"   burst FROM N [BYTES] -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
- *   leader -> "leader ROLE TERM ID"       transfer ID -> "transfer STATUS"   counters -> "counters RESTORED DROPPED"   quit */
+ *   leader -> "leader ROLE TERM ID"       transfer ID -> "transfer STATUS"   counters -> "counters RESTORED DROPPED"
+ *   reload -> "reload STATUS"   refused -> "refused CERTIFICATE HELLO"   quit */
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "raft/node_uv.h"
@@ -23,6 +24,7 @@ struct peer {
     char line[512];
     size_t line_used;
     struct node_uv *node;
+    struct tls_context *tls;
     uint64_t count;
     uint32_t hash;
     uint8_t seen[NUMBERS_MAX / 8];
@@ -234,6 +236,12 @@ static void command(struct peer *p, const char *line)
     } else if (strcmp(line, "counters") == 0) {
         struct rnode_counters c = rnode_counters(rnode);
         printf("counters %" PRIu64 " %" PRIu64 "\n", c.snapshots_restored, c.install_snapshots_dropped);
+    } else if (strcmp(line, "reload") == 0) {
+        struct error err = ERROR_NONE;
+        printf("reload %s\n", status_word(tls_context_reload(p->tls, &err)));
+    } else if (strcmp(line, "refused") == 0) {
+        struct transport_counters c = node_uv_counters(p->node);
+        printf("refused %" PRIu64 " %" PRIu64 "\n", c.refused_certificate, c.refused_hello);
     } else if (strcmp(line, "quit") == 0) {
         quit(p);
     } else {
@@ -298,6 +306,15 @@ static int run(int argc, char **argv)
                                      .on_leadership = on_leadership,
                                      .fatal = on_fatal,
                                      .admit = on_admit };
+    if (argc > 7) {
+        p.tls = tls_context_create(&(struct tls_files){ .certificate = argv[5], .key = argv[6], .authority = argv[7] },
+                                   &err);
+        if (p.tls == NULL) {
+            fprintf(stderr, "run: %s\n", err.text);
+            _exit(1);
+        }
+        config.tls = p.tls;
+    }
     if (argc > 4) {
         config.timing.snapshot_threshold = (unsigned)atoi(argv[3]);
         config.timing.snapshot_trailing = (unsigned)atoi(argv[4]);
@@ -319,6 +336,7 @@ static int run(int argc, char **argv)
         return 1;
     printf("running %" PRIu64 "\n", node_uv_id(p.node));
     uv_run(&p.loop, UV_RUN_DEFAULT);
+    tls_context_destroy(p.tls);
     return uv_loop_close(&p.loop) == 0 && p.node == NULL ? 0 : 1;
 }
 

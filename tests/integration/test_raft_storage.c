@@ -296,6 +296,15 @@ static void a_full_disk_ends_the_node_and_space_brings_it_back(void **state)
 
 /* ---- strangers ---- */
 
+/* What is said inside of TLS, said without it. */
+static int setup_plain(void **state)
+{
+    int rv = setup(state);
+    for (unsigned id = 1; id <= CLUSTER_NODES; id++)
+        cluster.nodes[id].certificate = NULL;
+    return rv;
+}
+
 static int dial(unsigned id)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7400) };
@@ -438,8 +447,8 @@ int main(void)
         STORAGE_TEST(a_damaged_or_foreign_directory_is_not_started_from),
         STORAGE_TEST(a_flipped_byte_in_a_snapshot_or_a_closed_segment_is_refused),
         STORAGE_TEST(a_full_disk_ends_the_node_and_space_brings_it_back),
-        STORAGE_TEST(strangers_are_told_why_and_disturb_nobody),
-        STORAGE_TEST(a_member_that_sends_nonsense_is_cut_off),
+        cmocka_unit_test_setup_teardown(strangers_are_told_why_and_disturb_nobody, setup_plain, teardown),
+        cmocka_unit_test_setup_teardown(a_member_that_sends_nonsense_is_cut_off, setup_plain, teardown),
     };
     signal(SIGPIPE, SIG_IGN);
     is_root = geteuid() == 0;

@@ -276,17 +276,56 @@ static void a_hello_is_read_as_it_was_written_and_any_flipped_bit_is_refused(voi
     }
 }
 
-static void a_hello_is_judged_by_cluster_id_and_byte_identical_address(void **state)
+static void expect_verdict(const struct hello_facts *facts, enum hello_verdict expected)
 {
     struct hello h = good_hello();
+    enum hello_verdict verdict = hello_judge(&h, facts);
+    if (verdict != expected)
+        fail_msg("'%s' instead of '%s'", hello_verdict_text(verdict), hello_verdict_text(expected));
+}
+
+static struct hello_facts good_facts(void)
+{
+    return (struct hello_facts){ .cluster = 11, .self = 1, .self_address = "a:1", .member_address = "b:2" };
+}
+
+static void a_hello_is_judged_by_cluster_id_and_byte_identical_address(void **state)
+{
+    struct hello_facts facts = good_facts();
     (void)state;
-    assert_int_equal(hello_judge(&h, 11, 1, "a:1", "b:2"), HELLO_ACCEPTED);
-    assert_int_equal(hello_judge(&h, 12, 1, "a:1", "b:2"), HELLO_OTHER_CLUSTER);
-    assert_int_equal(hello_judge(&h, 11, 2, "a:1", "b:2"), HELLO_MYSELF);
-    assert_int_equal(hello_judge(&h, 11, 3, "a:1", "b:2"), HELLO_NOT_ME);
-    assert_int_equal(hello_judge(&h, 11, 1, "A:1", "b:2"), HELLO_NOT_ME);
-    assert_int_equal(hello_judge(&h, 11, 1, "a:1", NULL), HELLO_UNKNOWN_NODE);
-    assert_int_equal(hello_judge(&h, 11, 1, "a:1", "b:3"), HELLO_OTHER_ADDRESS);
+    expect_verdict(&facts, HELLO_ACCEPTED);
+    facts.cluster = 12;
+    expect_verdict(&facts, HELLO_OTHER_CLUSTER);
+    facts = good_facts();
+    facts.self = 2;
+    expect_verdict(&facts, HELLO_MYSELF);
+    facts.self = 3;
+    expect_verdict(&facts, HELLO_NOT_ME);
+    facts = good_facts();
+    facts.self_address = "A:1";
+    expect_verdict(&facts, HELLO_NOT_ME);
+    facts = good_facts();
+    facts.member_address = NULL;
+    expect_verdict(&facts, HELLO_UNKNOWN_NODE);
+    facts.member_address = "b:3";
+    expect_verdict(&facts, HELLO_OTHER_ADDRESS);
+}
+
+static void in_tls_the_hello_must_be_of_the_node_whose_certificate_it_is(void **state)
+{
+    struct tls_identity node = { .kind = TLS_NODE, .id = 2 }, other = { .kind = TLS_NODE, .id = 3 };
+    struct tls_identity person = { .kind = TLS_OPERATOR, .id = 2 };
+    struct hello_facts facts = good_facts();
+    (void)state;
+    facts.certificate = &node;
+    expect_verdict(&facts, HELLO_ACCEPTED);
+    facts.certificate = &other;
+    expect_verdict(&facts, HELLO_OTHER_CERTIFICATE);
+    facts.certificate = &person;
+    expect_verdict(&facts, HELLO_OTHER_CERTIFICATE);
+    facts.certificate = &node;
+    facts.member_address = NULL;
+    expect_verdict(&facts, HELLO_UNKNOWN_NODE);
 }
 
 static void a_verdict_travels_and_noise_is_no_verdict(void **state)
@@ -313,6 +352,7 @@ int main(void)
         cmocka_unit_test(entries_above_the_limit_are_refused),
         cmocka_unit_test(a_hello_is_read_as_it_was_written_and_any_flipped_bit_is_refused),
         cmocka_unit_test(a_hello_is_judged_by_cluster_id_and_byte_identical_address),
+        cmocka_unit_test(in_tls_the_hello_must_be_of_the_node_whose_certificate_it_is),
         cmocka_unit_test(a_verdict_travels_and_noise_is_no_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

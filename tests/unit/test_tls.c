@@ -253,6 +253,9 @@ static void what_is_no_tls_is_said_to_be_none(void **state)
 
     assert_int_equal(tls_receive(t, (const uint8_t *)"CHLO", 4, &err), STATUS_CORRUPT);
     expect_text(&err, STATUS_CORRUPT, "it does not speak TLS");
+    uint8_t alert[16];
+    assert_int_equal(tls_output(t, alert, sizeof alert), 7); /* it is told so in TLS */
+    assert_memory_equal(alert, "\x15\x03\x03\x00\x02\x02\x46", 7);
     tls_destroy(t);
     t = tls_create(one, &any_server, &err);
     err = ERROR_NONE;

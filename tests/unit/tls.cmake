@@ -3,3 +3,4 @@ target_compile_options(tls_fixture PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}/co
 target_include_directories(tls_fixture INTERFACE ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(tls_fixture PUBLIC coord_io_tls)
 coord_test(test_tls unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_tls.c LINKS tls_fixture)
+coord_test(test_refusals unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_refusals.c LINKS coord_io_base)
