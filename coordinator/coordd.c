@@ -21,11 +21,13 @@
 static const char usage[] =
     "usage: coordd run [-c FILE]         run this node in the foreground; logs go to stderr\n"
     "       coordd bootstrap [-c FILE]   once, at each first member: create data_dir of a new cluster\n"
+    "       coordd quarantine [-c FILE]  put the log of a damaged data_dir aside and say how the node comes back\n"
     "       coordd config sample         print a commented node file\n"
     "       coordd --help | --version\n"
     "FILE defaults to " DEFAULT_CONFIG "; `coordctl config check FILE` explains its mistakes.\n"
     "SIGTERM and SIGINT end it. Exit codes: 0 ended by a signal, 1 could not start (the last line says why), 2 usage,\n"
-    "42 a write to data_dir failed or a log entry cannot be applied: look at the last line, then start it again.\n";
+    "3 data_dir is damaged or was emptied (coordd quarantine gets out), 42 a write to data_dir failed or a log entry "
+    "cannot be applied: look at the last line, then start it again.\n";
 
 static int load(struct node_config *config, const char *path)
 {
@@ -56,6 +58,29 @@ static int bootstrap(const struct node_config *config)
     }
     (void)printf("%s: node %s (id %" PRIu64 ") of a cluster of %" PRIu32 " is ready; now: coordd run\n",
                  config->data_dir, config->node, config->id, config->cluster_count);
+    return EXIT_SUCCESS;
+}
+
+/* The way out of exit code 3. Removes nothing: what is put aside may be looked at, and never comes back. */
+static int quarantine(const struct node_config *config)
+{
+    struct storage_identity identity;
+    struct error err = ERROR_NONE;
+    char moved_to[PATH_MAX];
+
+    if (storage_uv_quarantine(config->data_dir, &identity, moved_to, sizeof moved_to, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "coordd quarantine: %s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    if (identity.id == 0)
+        identity.id = config->id; /* its identity is what is damaged */
+    (void)printf("the log of node %s (id %" PRIu64 ") is now %s\n"
+                 "The node never comes back under that id: it may have forgotten what it acknowledged. Against a node "
+                 "that runs:\n"
+                 "  coordctl members remove %" PRIu64 "\n"
+                 "  coordctl members add %s --site %s --address %s   (prints the new id and what to do here)\n",
+                 config->node, identity.id, moved_to, identity.id, config->node, config->site,
+                 config_own(config)->address);
     return EXIT_SUCCESS;
 }
 
@@ -119,12 +144,15 @@ int main(int argc, char **argv)
         }
         path = optarg;
     }
-    if (optind != argc || (strcmp(verb, "run") != 0 && strcmp(verb, "bootstrap") != 0)) {
+    if (optind != argc ||
+        (strcmp(verb, "run") != 0 && strcmp(verb, "bootstrap") != 0 && strcmp(verb, "quarantine") != 0)) {
         (void)fputs(usage, stderr);
         return EXIT_USAGE;
     }
     node_uv_prepare_process();
     if (load(&config, path) != EXIT_SUCCESS)
         return EXIT_FAILURE;
+    if (strcmp(verb, "quarantine") == 0)
+        return quarantine(&config);
     return strcmp(verb, "bootstrap") == 0 ? bootstrap(&config) : run(&config);
 }

@@ -299,8 +299,10 @@ static enum status create_node(struct daemon *d, struct error *err)
                                      .admit = daemon_admit };
 
     d->node = node_uv_create(&config, err);
-    if (d->node == NULL)
+    if (d->node == NULL) {
+        d->directory_lost = err->status == STATUS_CORRUPT || err->status == STATUS_NOT_FOUND;
         return err->status;
+    }
     d->self = node_uv_id(d->node);
     if (d->self != d->config.id)
         return error_set(err, STATUS_INVALID,
@@ -384,7 +386,7 @@ static void start_failed(const struct daemon *d, const struct error *err)
 {
     log_event(LOG_LEVEL_ERROR, "start_failed", "node=%s data_dir=%s error=%s", daemon_name(d), d->config.data_dir,
               err->text);
-    _exit(EXIT_FAILURE);
+    _exit(d->directory_lost ? DAEMON_EXIT_DIRECTORY : EXIT_FAILURE);
 }
 
 int daemon_run(const struct node_config *config, const char *supervise_path)

@@ -51,6 +51,8 @@ struct daemon_setup { /* one local server's canary table */
     void *closed_ctx;
 };
 
+#define DAEMON_EXIT_DIRECTORY                                                                                          \
+    3 /* never start from this data_dir again, or there is none: only a person gets out of that */
 #define DAEMON_EXIT_FATAL 42 /* what was acknowledged could be lost: the supervisor starts the node again */
 
 struct daemon {
@@ -96,6 +98,7 @@ struct daemon {
     epoch_t accused_epoch[SERVICES_MAX];     /* of the last write after an expiry that was logged */
     bool initialising;                       /* CLUSTER_INIT is on its way */
     int64_t ending_us;                       /* since when leadership is being handed over before closing; 0: not */
+    bool directory_lost;                     /* DAEMON_EXIT_DIRECTORY */
     bool closing;
     int64_t closing_us; /* since when */
     int handles_open;

@@ -27,7 +27,8 @@ struct io_guard_append {
     struct raft_io_append *user;
     raft_io_append_cb cb;
     struct io_guard_append *next;
-    bool held; /* inner is done with it or never had it; libraft has not been told, because the guard is dead */
+    raft_index last; /* of its entries, as far as they still count */
+    bool held;       /* inner is done with it or never had it; libraft has not been told, because the guard is dead */
 };
 
 struct io_guard_snapshot {
@@ -36,6 +37,7 @@ struct io_guard_snapshot {
     struct raft_io_snapshot_put *user;
     raft_io_snapshot_put_cb cb;
     struct io_guard_snapshot *next;
+    raft_index installed; /* the log goes on behind it; 0: one of our own, the log stays */
 };
 
 struct io_guard_load {
@@ -73,6 +75,36 @@ void io_guard_fail(struct io_guard *g, const char *format, ...)
 static void fail_write(struct io_guard *g, const char *what, int rv)
 {
     io_guard_fail(g, "writing the Raft %s failed: %s: %s", what, raft_strerror(rv), g->config.inner->errmsg);
+}
+
+static void fail_receipt(struct io_guard *g, int wrong)
+{
+    if (wrong != 0)
+        io_guard_fail(g, "writing the receipt of what this node holds failed: %s", strerror(wrong));
+}
+
+static void receipt_term(struct io_guard *g, raft_term term, raft_id vote)
+{
+    g->stored_term = term;
+    if (g->config.receipt.term != NULL)
+        fail_receipt(g, g->config.receipt.term(g->config.receipt_ctx, term, vote));
+}
+
+/* The log is about to end at `last` and to go on from there with other entries. */
+static void receipt_lower(struct io_guard *g, raft_index last)
+{
+    g->next_index = last + 1;
+    for (struct io_guard_append *a = g->oldest; a != NULL; a = a->next)
+        if (a->last > last)
+            a->last = last;
+    if (g->config.receipt.lower != NULL)
+        fail_receipt(g, g->config.receipt.lower(g->config.receipt_ctx, last));
+}
+
+static void receipt_stored(struct io_guard *g, raft_index last)
+{
+    if (g->config.receipt.stored != NULL)
+        g->config.receipt.stored(g->config.receipt_ctx, last);
 }
 
 /* libraft reads errmsg and the reserved capacity from what it was given. */
@@ -240,8 +272,13 @@ static int guard_load(struct raft_io *outer, raft_term *term, raft_id *voted_for
                       raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
 {
     struct io_guard *g = guard_of(outer);
-    return mirrored(g,
-                    g->config.inner->load(g->config.inner, term, voted_for, snapshot, start_index, entries, n_entries));
+    int rv =
+        mirrored(g, g->config.inner->load(g->config.inner, term, voted_for, snapshot, start_index, entries, n_entries));
+    if (rv == 0) {
+        g->stored_term = *term;
+        g->next_index = *start_index + *n_entries;
+    }
+    return rv;
 }
 
 static int guard_bootstrap(struct raft_io *outer, const struct raft_configuration *conf)
@@ -264,7 +301,9 @@ static int guard_set_term(struct raft_io *outer, raft_term term)
     int rv = mirrored(g, g->config.inner->set_term(g->config.inner, term));
     if (rv != 0)
         fail_write(g, "term", rv);
-    return rv;
+    else
+        receipt_term(g, term, 0);
+    return rv == 0 && g->dead ? RAFT_IOERR : rv;
 }
 
 static int guard_set_vote(struct raft_io *outer, raft_id id)
@@ -275,7 +314,9 @@ static int guard_set_vote(struct raft_io *outer, raft_id id)
     int rv = mirrored(g, g->config.inner->set_vote(g->config.inner, id));
     if (rv != 0)
         fail_write(g, "vote", rv);
-    return rv;
+    else
+        receipt_term(g, g->stored_term, id);
+    return rv == 0 && g->dead ? RAFT_IOERR : rv;
 }
 
 static int guard_send(struct raft_io *outer, struct raft_io_send *req, const struct raft_message *m, raft_io_send_cb cb)
@@ -328,6 +369,8 @@ static void on_append(struct raft_io_append *request, int status)
         return;
     }
     mirror(g);
+    if (status == 0)
+        receipt_stored(g, a->last);
     append_finish(a, g->dead ? RAFT_CANCELED : status);
     at_rest(g);
 }
@@ -343,6 +386,8 @@ static int guard_append(struct raft_io *outer, struct raft_io_append *req, const
     }
     *a = (struct io_guard_append){ .guard = g, .user = req, .cb = cb, .held = g->dead };
     a->request.data = a;
+    a->last = g->next_index + n - 1;
+    g->next_index += n;
     if (g->newest != NULL)
         g->newest->next = a;
     else
@@ -363,6 +408,9 @@ static int guard_append(struct raft_io *outer, struct raft_io_append *req, const
 static int guard_truncate(struct raft_io *outer, raft_index index)
 {
     struct io_guard *g = guard_of(outer);
+    if (g->dead)
+        return 0;
+    receipt_lower(g, index - 1);
     if (g->dead)
         return 0;
     int rv = mirrored(g, g->config.inner->truncate(g->config.inner, index));
@@ -397,6 +445,8 @@ static void on_snapshot_put(struct raft_io_snapshot_put *request, int status)
         return;
     }
     mirror(g);
+    if (status == 0 && s->installed > 0)
+        receipt_stored(g, s->installed);
     snapshot_finish(s, g->dead ? RAFT_CANCELED : status);
     at_rest(g);
 }
@@ -412,6 +462,10 @@ static int guard_snapshot_put(struct raft_io *outer, unsigned trailing, struct r
     }
     *s = (struct io_guard_snapshot){ .guard = g, .user = req, .cb = cb };
     s->request.data = s;
+    if (trailing == 0 && !g->dead) {
+        s->installed = snapshot->index;
+        receipt_lower(g, snapshot->index);
+    }
     if (g->dead) {
         snapshot_hold(s);
         return 0;

@@ -10,7 +10,9 @@
  *  6. an append that does not complete is a hung disk: `stalled` first, fatal later;
  *  7. the time of the last message of each peer is kept;
  *  8. a snapshot that is sent carries its own term (libraft may send that of an older one with it);
- *  9. a peer's higher term is learned from its pre-vote (or a longer log behind a higher term would never be elected).
+ *  9. a peer's higher term is learned from its pre-vote (or a longer log behind a higher term would never be elected);
+ * 10. what this node tells others that it holds is told to `receipt` first: term and vote before libraft acts on them, the end of the log when
+ *     it is stored, and before it is cut.
  *
  * After `fatal` returned (it does so only in a simulator or a test) the guard is dead: nothing passes in either direction until close. */
 #ifndef COORD_RAFT_IO_GUARD_H
@@ -26,6 +28,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* raft/receipt.h on a real disk; all NULL in a simulator whose disk loses nothing by itself. 0 or an errno, which is fatal. */
+struct io_guard_receipt {
+    int (*term)(void *ctx, uint64_t term, node_id vote);
+    int (*lower)(void *ctx, uint64_t last_index);
+    void (*stored)(void *ctx, uint64_t last_index);
+};
+
 struct io_guard_config {
     struct raft_io *inner; /* borrowed; its `data` is the guard's from now on */
     struct raft *raft;     /* only read */
@@ -38,6 +47,8 @@ struct io_guard_config {
         void *ctx); /* once per stall: the oldest append is older than 2 election timeouts: stop leading; may be NULL */
     void (*fatal)(void *ctx, const char *reason);
     int64_t (*now_us)(void *ctx);
+    struct io_guard_receipt receipt;
+    void *receipt_ctx;
 };
 
 struct io_guard_append;   /* one append under way */
@@ -56,6 +67,8 @@ struct io_guard {
     struct io_guard_append *oldest, *newest;  /* appends under way, in order */
     struct io_guard_snapshot *held_snapshots; /* finished after the guard died; told to libraft at close */
     unsigned snapshots_writing;               /* our own and installed ones */
+    raft_term stored_term;                    /* the last that was loaded or set */
+    raft_index next_index;                    /* where the next append begins */
     raft_index loaded_index;                  /* of the snapshot that was last read in order to be sent */
     raft_term loaded_term;
     int64_t ticked_us;

@@ -6,6 +6,7 @@
 #include "io/clock.h"
 #include "io/log.h"
 #include "raft/entry.h"
+#include "raft/io_guard.h"
 #include "raft/messages.h"
 
 #include <stdarg.h>
@@ -22,6 +23,7 @@
 struct node_uv {
     struct node_uv_config config;
     struct storage_uv storage;
+    struct receipt receipt;
     struct transport *transport;
     struct raft_io io;
     struct rnode *rnode;
@@ -98,6 +100,8 @@ static void on_leadership(void *ctx, const struct rnode_leadership *now)
 static void on_tick(void *ctx)
 {
     struct node_uv *n = ctx;
+    if (n->closing_parts == 0)
+        receipt_tick(&n->receipt, n->config.loop);
     if (n->forward != NULL)
         forward_tick(n->forward);
     transport_follow_members(n->transport);
@@ -111,6 +115,49 @@ static void on_fatal(void *ctx, const char *reason)
     char text[ERROR_TEXT_MAX + PATH_MAX];
     snprintf(text, sizeof text, "%s (directory %s)", reason, n->storage.raft_dir);
     n->config.fatal(n->config.ctx, text);
+}
+
+/* Each write of libraft's term or vote is a new version of its metadata. */
+static int receipt_on_term(void *ctx, uint64_t term, node_id vote)
+{
+    struct node_uv *n = ctx;
+    return receipt_term(&n->receipt, ++n->storage.metadata.metadata_version, term, vote);
+}
+
+static int receipt_on_lower(void *ctx, uint64_t last_index)
+{
+    struct node_uv *n = ctx;
+    return receipt_lower(&n->receipt, last_index);
+}
+
+static void receipt_on_stored(void *ctx, uint64_t last_index)
+{
+    struct node_uv *n = ctx;
+    receipt_stored(&n->receipt, last_index);
+}
+
+static const struct io_guard_receipt receipt_hooks = { .term = receipt_on_term,
+                                                       .lower = receipt_on_lower,
+                                                       .stored = receipt_on_stored };
+
+static void on_receipt_failed(void *ctx, const char *reason)
+{
+    char text[ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "writing the receipt of what this node holds failed: %s", reason);
+    on_fatal(ctx, text);
+}
+
+/* What libraft wrote just before a crash is told to the receipt before anybody is told. */
+static enum status receipt_make(struct node_uv *n, struct error *err)
+{
+    const struct receipt_content *found = &n->storage.metadata;
+    if (receipt_open(&n->receipt, n->storage.receipt_path, on_receipt_failed, n, err) != STATUS_OK)
+        return err->status;
+    int wrong = 0;
+    if (found->metadata_version > n->receipt.content.metadata_version)
+        wrong = receipt_term(&n->receipt, found->metadata_version, found->term, found->vote);
+    receipt_stored(&n->receipt, found->last_index);
+    return wrong == 0 ? STATUS_OK : error_set(err, STATUS_FAILED, "%s: %s", n->storage.receipt_path, strerror(wrong));
 }
 
 static enum status transport_make(struct node_uv *n, struct error *err)
@@ -160,7 +207,8 @@ static enum status rnode_make(struct node_uv *n, struct error *err)
                                    .on_leadership = on_leadership,
                                    .on_tick = on_tick,
                                    .now_us = now_us,
-                                   .fatal = on_fatal };
+                                   .fatal = on_fatal,
+                                   .receipt = &receipt_hooks };
     n->rnode = rnode_create(&config, err);
     return n->rnode != NULL ? STATUS_OK : err->status;
 }
@@ -206,7 +254,7 @@ struct node_uv *node_uv_create(const struct node_uv_config *config, struct error
         free(n);
         return NULL;
     }
-    if (transport_make(n, err) != STATUS_OK) {
+    if (receipt_make(n, err) != STATUS_OK || transport_make(n, err) != STATUS_OK) {
         storage_uv_close(&n->storage);
         free(n);
         return NULL;
@@ -245,7 +293,7 @@ static void on_rnode_closed(void *ctx)
 {
     struct node_uv *n = ctx;
     raft_uv_close(&n->io);
-    on_part_closed(n);
+    receipt_close(&n->receipt, n->config.loop, on_part_closed, n);
 }
 
 void node_uv_close(struct node_uv *n, void (*closed)(void *ctx), void *ctx)

@@ -197,7 +197,10 @@ struct rnode *rnode_create(const struct rnode_config *config, struct error *err)
                                      .ticked = on_tick,
                                      .stalled = on_stalled,
                                      .fatal = on_fatal,
-                                     .now_us = now_us };
+                                     .now_us = now_us,
+                                     .receipt_ctx = config->ctx };
+    if (config->receipt != NULL)
+        guard.receipt = *config->receipt;
     io_guard_init(&node->guard, &guard);
     int rv = raft_init(&node->raft, &node->guard.outer, &node->fsm, config->id, config->address);
     if (rv != 0) {
@@ -267,6 +270,11 @@ uint64_t rnode_applied_index(const struct rnode *node)
 uint64_t rnode_commit_index(const struct rnode *node)
 {
     return node->raft.commit_index;
+}
+
+uint64_t rnode_last_index(const struct rnode *node)
+{
+    return raft_last_index((struct raft *)&node->raft);
 }
 
 struct rnode_counters rnode_counters(const struct rnode *node)

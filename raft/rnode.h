@@ -22,7 +22,8 @@
 #include <stdint.h>
 
 struct raft_io; /* libraft's: <raft.h> */
-struct rnode;   /* opaque */
+struct io_guard_receipt;
+struct rnode; /* opaque */
 
 #define OUTCOME_MAX_BYTES 4096                         /* what apply may say about one entry to its proposer */
 #define RNODE_PAYLOAD_MAX_BYTES (ENTRY_MAX_BYTES - 64) /* one entry without our frame */
@@ -80,6 +81,7 @@ struct rnode_config {
     /* Must end the process, or in a simulator mark the node as crashed. If it returns, the node does nothing any more: it sends,
      * stores and answers nothing until it is closed. */
     void (*fatal)(void *ctx, const char *reason);
+    const struct io_guard_receipt *receipt; /* raft/io_guard.h, called with `ctx`; borrowed for the call; NULL: none */
 };
 
 struct rnode_member {
@@ -123,6 +125,7 @@ struct rnode_leadership rnode_leadership(const struct rnode *node);
 bool rnode_leads(const struct rnode *node, uint64_t term);
 uint64_t rnode_applied_index(const struct rnode *node);
 uint64_t rnode_commit_index(const struct rnode *node);
+uint64_t rnode_last_index(const struct rnode *node); /* where the log ends, committed or not */
 struct rnode_counters rnode_counters(const struct rnode *node);
 
 /* Hands leadership to `target` (0: the voter that is furthest). STATUS_OK only says that it began: on_leadership tells the end. Until

@@ -1,13 +1,8 @@
 #include "raft/storage_uv.h"
 
-#include "base/bytes.h"
-#include "base/check.h"
-#include "base/crc32c.h"
 #include "io/log.h"
-
-#include <stdarg.h>
-
-#include <raft/uv.h>
+#include "raft/storage_check.h"
+#include "raft/storage_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,128 +10,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
-#define IDENTITY_MAGIC 0x44494f43u /* "COID" */
-#define IDENTITY_VERSION 1
-#define IDENTITY_BYTES (28 + ADDRESS_MAX_BYTES)
-#define RAFT_DIR_MAX 880 /* libraft's own limit on the directory's name */
-
-static enum status path_join(char *out, size_t capacity, const char *dir, const char *name, struct error *err)
-{
-    int n = snprintf(out, capacity, "%s/%s", dir, name);
-    if (n < 0 || (size_t)n >= capacity || n >= RAFT_DIR_MAX)
-        return error_set(err, STATUS_INVALID, "data directory name is too long: %.100s...", dir);
-    return STATUS_OK;
-}
-
-/* ---- identity ---- */
-
-static void identity_encode(const struct storage_identity *identity, uint8_t out[IDENTITY_BYTES])
-{
-    struct writer w;
-    char address[ADDRESS_MAX_BYTES];
-    text_copy(address, sizeof address, identity->address);
-    writer_init(&w, out, IDENTITY_BYTES);
-    writer_u32(&w, IDENTITY_MAGIC);
-    writer_u32(&w, IDENTITY_VERSION);
-    writer_u64(&w, identity->cluster);
-    writer_u64(&w, identity->id);
-    writer_bytes(&w, address, sizeof address);
-    writer_u32(&w, crc32c(0, out, w.used));
-    ASSERT(writer_ok(&w) && w.used == IDENTITY_BYTES);
-}
-
-static enum status identity_decode(const uint8_t *in, size_t length, struct storage_identity *out)
-{
-    struct reader r;
-    reader_init(&r, in, length);
-    uint32_t magic = reader_u32(&r);
-    uint32_t version = reader_u32(&r);
-    out->cluster = reader_u64(&r);
-    out->id = reader_u64(&r);
-    reader_bytes(&r, out->address, sizeof out->address);
-    uint32_t crc = reader_u32(&r);
-    if (!reader_done(&r) || magic != IDENTITY_MAGIC || version != IDENTITY_VERSION || out->id == 0 ||
-        crc != crc32c(0, in, IDENTITY_BYTES - 4) || memchr(out->address, 0, sizeof out->address) == NULL)
-        return STATUS_CORRUPT;
-    return STATUS_OK;
-}
-
-static enum status identity_read(const char *path, struct storage_identity *out, struct error *err)
-{
-    uint8_t bytes[IDENTITY_BYTES + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return error_set(err, STATUS_NOT_FOUND, "%s: this node was never bootstrapped, or its directory was emptied",
-                         path);
-    if (fd < 0)
-        return error_set(err, STATUS_FAILED, "%s: %m", path);
-    ssize_t n = read(fd, bytes, sizeof bytes);
-    close(fd);
-    if (n != IDENTITY_BYTES || identity_decode(bytes, (size_t)n, out) != STATUS_OK)
-        return error_set(
-            err, STATUS_CORRUPT,
-            "%s is damaged: move the directory away, remove this node from the cluster and add it under a new id",
-            path);
-    return STATUS_OK;
-}
-
-static enum status file_write(const char *path, const uint8_t *bytes, size_t length, struct error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set(err, STATUS_FAILED, "%s: %m", path);
-    bool good = write(fd, bytes, length) == (ssize_t)length && fsync(fd) == 0;
-    int saved = errno;
-    good = close(fd) == 0 && good;
-    errno = saved;
-    return good ? STATUS_OK : error_set(err, STATUS_FAILED, "%s: %m", path);
-}
-
-static enum status directory_sync(const char *path, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        error_set(err, STATUS_FAILED, "sync of %s: %m", path);
-        if (fd >= 0)
-            close(fd);
-        return STATUS_FAILED;
-    }
-    close(fd);
-    return STATUS_OK;
-}
-
-/* The same member list gives the same cluster, whoever computes it and in whatever order it was written. */
-static uint64_t cluster_of(const struct rnode_member *members, size_t count)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += raft_digest(members[i].address, members[i].id * 2 + (members[i].voter ? 1 : 0));
-    return raft_digest("coord cluster", sum);
-}
-
-/* ---- lock and checks ---- */
-
-static enum status lock_take(const char *data_dir, int *fd, struct error *err)
-{
-    char path[PATH_MAX];
-    if (path_join(path, sizeof path, data_dir, "lock", err) != STATUS_OK)
-        return err->status;
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (*fd < 0)
-        return error_set(err, STATUS_FAILED, "%s: %m", path);
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-        return STATUS_OK;
-    error_set(err, errno == EWOULDBLOCK ? STATUS_REFUSED : STATUS_FAILED,
-              errno == EWOULDBLOCK ? "%s: another process runs this node" : "%s: %m", path);
-    close(*fd);
-    *fd = -1;
-    return err->status;
-}
+/* ---- checks ---- */
 
 static bool digits(const char **text)
 {
@@ -168,24 +46,16 @@ static enum status content_check(const char *raft_dir, struct error *err)
 {
     DIR *dir = opendir(raft_dir);
     if (dir == NULL)
-        return error_set(err, STATUS_CORRUPT, "%s: %m", raft_dir);
+        return error_set(err, errno == ENOENT ? STATUS_CORRUPT : STATUS_FAILED, "%s: %m%s", raft_dir,
+                         errno == ENOENT ? STORAGE_WAY_OUT : "");
     enum status status = STATUS_OK;
-    bool metadata = false;
     for (struct dirent *e; status == STATUS_OK && (e = readdir(dir)) != NULL;) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        metadata = metadata || strncmp(e->d_name, "metadata", 8) == 0;
-        if (!written_by_libraft(e->d_name))
-            status = error_set(err, STATUS_CORRUPT,
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !written_by_libraft(e->d_name))
+            status = error_set(err, STATUS_INVALID,
                                "%s holds '%.100s', which the Raft log did not put there: move it out of the directory",
                                raft_dir, e->d_name);
     }
     closedir(dir);
-    if (status == STATUS_OK && !metadata)
-        status = error_set(err, STATUS_CORRUPT,
-                           "%s has lost its term and vote: move the directory away, remove this node from the cluster "
-                           "and add it under a new id",
-                           raft_dir);
     return status;
 }
 
@@ -209,25 +79,156 @@ static enum status space_check(const struct storage_uv *storage, struct error *e
     return STATUS_OK;
 }
 
+/* ---- what it has told others ---- */
+
+static enum status identity_replace(const char *node_dir, const struct storage_identity *identity, struct error *err)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    uint8_t bytes[STORAGE_IDENTITY_BYTES];
+    enum status status = storage_path(path, sizeof path, node_dir, "identity", err);
+    if (status == STATUS_OK)
+        status = storage_path(fresh, sizeof fresh, node_dir, "identity.new", err);
+    if (status != STATUS_OK)
+        return status;
+    storage_identity_encode(identity, bytes);
+    (void)unlink(fresh); /* of an attempt that did not finish */
+    status = storage_file_write(fresh, bytes, sizeof bytes, err);
+    if (status == STATUS_OK && rename(fresh, path) != 0)
+        status = error_set(err, STATUS_FAILED, "rename of %s: %m", fresh);
+    return status == STATUS_OK ? storage_directory_sync(node_dir, err) : status;
+}
+
+/* A directory of format 1 gets a receipt for what it holds now, and then the format that demands one. */
+static enum status receipt_add(struct storage_uv *storage, struct error *err)
+{
+    struct receipt_content found;
+    enum status status = storage_check(storage->raft_dir, NULL, &found, err);
+    if (status == STATUS_OK)
+        status = receipt_create(storage->receipt_path, &found, err);
+    if (status == STATUS_OK)
+        status = storage_directory_sync(storage->node_dir, err);
+    if (status == STATUS_OK)
+        status = identity_replace(storage->node_dir, &storage->identity, err);
+    if (status == STATUS_OK)
+        log_event(LOG_LEVEL_INFO, "directory_upgraded", "directory=%s format=%d", storage->node_dir, STORAGE_FORMAT);
+    return status;
+}
+
+static enum status condemned_check(const struct storage_uv *storage, struct error *err)
+{
+    char text[200] = "";
+    int fd = open(storage->condemned_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (fd < 0)
+        return error_set(err, STATUS_FAILED, "%s: %m", storage->condemned_path);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return error_set(err, STATUS_CORRUPT, "%s: %s" STORAGE_WAY_OUT, storage->condemned_path, text);
+}
+
+static enum status log_check(struct storage_uv *storage, uint32_t format, struct error *err)
+{
+    struct receipt_content told, found;
+    enum status status = content_check(storage->raft_dir, err);
+    if (status == STATUS_OK && format == 1)
+        status = receipt_add(storage, err);
+    if (status == STATUS_OK)
+        status = receipt_read(storage->receipt_path, &told, err);
+    if (status == STATUS_NOT_FOUND)
+        status = STATUS_CORRUPT; /* "... No such file or directory" */
+    if (status == STATUS_OK)
+        status = storage_check(storage->raft_dir, &told, &found, err);
+    if (status == STATUS_CORRUPT) {
+        struct error what = *err;
+        return error_set(err, STATUS_CORRUPT, "%s" STORAGE_WAY_OUT, what.text);
+    }
+    storage->metadata = found;
+    return status;
+}
+
+static enum status paths_make(struct storage_uv *storage, const char *data_dir, char *identity, size_t capacity,
+                              struct error *err)
+{
+    enum status status = storage_path(storage->node_dir, sizeof storage->node_dir, data_dir, "node", err);
+    if (status == STATUS_OK)
+        status = storage_path(identity, capacity, storage->node_dir, "identity", err);
+    if (status == STATUS_OK)
+        status = storage_path(storage->raft_dir, sizeof storage->raft_dir, storage->node_dir, "raft", err);
+    if (status == STATUS_OK)
+        status = storage_path(storage->receipt_path, sizeof storage->receipt_path, storage->node_dir, "receipt", err);
+    if (status == STATUS_OK)
+        status =
+            storage_path(storage->condemned_path, sizeof storage->condemned_path, storage->node_dir, "condemned", err);
+    return status;
+}
+
 enum status storage_uv_open(struct storage_uv *storage, const char *data_dir, struct error *err)
 {
     char identity[PATH_MAX];
+    struct error unasked;
+    uint32_t format = 0;
+    if (err == NULL)
+        err = &unasked;
     *storage = (struct storage_uv){ .lock_fd = -1 };
     if (access(data_dir, F_OK) != 0 && errno == ENOENT)
         return error_set(err, STATUS_NOT_FOUND, "%s does not exist: this node was never bootstrapped", data_dir);
-    enum status status = lock_take(data_dir, &storage->lock_fd, err);
+    enum status status = storage_lock(data_dir, &storage->lock_fd, err);
     if (status == STATUS_OK)
-        status = path_join(identity, sizeof identity, data_dir, "node/identity", err);
+        status = paths_make(storage, data_dir, identity, sizeof identity, err);
     if (status == STATUS_OK)
-        status = path_join(storage->raft_dir, sizeof storage->raft_dir, data_dir, "node/raft", err);
+        status = storage_identity_read(identity, &storage->identity, &format, err);
     if (status == STATUS_OK)
-        status = identity_read(identity, &storage->identity, err);
+        status = condemned_check(storage, err);
     if (status == STATUS_OK)
-        status = content_check(storage->raft_dir, err);
+        status = log_check(storage, format, err);
     if (status == STATUS_OK)
         status = space_check(storage, err);
     if (status != STATUS_OK)
         storage_uv_close(storage);
+    return status;
+}
+
+enum status storage_uv_condemn(const struct storage_uv *storage, const char *reason, struct error *err)
+{
+    enum status status = storage_file_write(storage->condemned_path, (const uint8_t *)reason, strlen(reason),
+                                            err); /* refuses a second one */
+    return status == STATUS_OK ? storage_directory_sync(storage->node_dir, err) : status;
+}
+
+enum status storage_uv_quarantine(const char *data_dir, struct storage_identity *identity, char *moved_to,
+                                  size_t capacity, struct error *err)
+{
+    char node_dir[PATH_MAX], path[PATH_MAX], name[64];
+    struct timespec now;
+    struct tm utc;
+    uint32_t format = 0;
+    int lock_fd = -1;
+    *identity = (struct storage_identity){ 0 };
+    enum status status = storage_path(node_dir, sizeof node_dir, data_dir, "node", err);
+    if (status == STATUS_OK)
+        status = storage_path(path, sizeof path, node_dir, "identity", err);
+    if (status == STATUS_OK && access(node_dir, F_OK) != 0)
+        status = error_set(err, STATUS_NOT_FOUND, "%s: %m: nothing to put aside", node_dir);
+    if (status == STATUS_OK)
+        status = storage_lock(data_dir, &lock_fd, err);
+    if (status != STATUS_OK)
+        return status;
+    if (storage_identity_read(path, identity, &format, NULL) != STATUS_OK)
+        *identity = (struct storage_identity){ 0 }; /* the id is the operator's to know */
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(name, sizeof name, "quarantine-%Y%m%dT%H%M%SZ", &utc);
+    status = storage_path(moved_to, capacity, data_dir, name, err);
+    if (status == STATUS_OK && access(moved_to, F_OK) == 0)
+        status = error_set(err, STATUS_REFUSED, "%s exists: try again in a second", moved_to);
+    if (status == STATUS_OK && rename(node_dir, moved_to) != 0)
+        status = error_set(err, STATUS_FAILED, "rename of %s to %s: %m", node_dir, moved_to);
+    if (status == STATUS_OK)
+        status = storage_directory_sync(data_dir, err);
+    close(lock_fd);
     return status;
 }
 
@@ -236,192 +237,4 @@ void storage_uv_close(struct storage_uv *storage)
     if (storage->lock_fd >= 0)
         close(storage->lock_fd);
     storage->lock_fd = -1;
-}
-
-/* ---- bootstrap ---- */
-
-static int no_init(struct raft_uv_transport *t, raft_id id, const char *address)
-{
-    (void)t, (void)id, (void)address;
-    return 0;
-}
-
-static void no_close(struct raft_uv_transport *t, raft_uv_transport_close_cb cb)
-{
-    cb(t);
-}
-
-static void on_io_closed(struct raft_io *io)
-{
-    raft_uv_close(io);
-}
-
-/* libraft writes the first entry: metadata and a segment with the member list. Runs a loop of its own until it has closed. */
-static enum status first_entry_write(const char *raft_dir, const struct raft_configuration *configuration, node_id id,
-                                     const char *address, struct error *err)
-{
-    uv_loop_t loop;
-    struct raft_io io;
-    struct raft_uv_transport transport;
-    memset(&io, 0, sizeof io);
-    memset(&transport, 0, sizeof transport);
-#ifdef RAFT_VERSION_NUMBER
-    transport.version = 1;
-#endif
-    transport.init = no_init; /* nothing else is called before start */
-    transport.close = no_close;
-    if (uv_loop_init(&loop) != 0)
-        return error_set(err, STATUS_FAILED, "no event loop");
-    int rv = raft_uv_init(&io, &loop, raft_dir, &transport);
-    if (rv != 0) {
-        error_set(err, STATUS_FAILED, "bootstrap in %s: %s: %s", raft_dir, raft_strerror(rv), io.errmsg);
-        uv_loop_close(&loop);
-        return err->status;
-    }
-    rv = io.init(&io, id, address);
-    if (rv == 0)
-        rv = io.bootstrap(&io, configuration);
-    enum status status = STATUS_OK;
-    if (rv != 0)
-        status = error_set(err, STATUS_FAILED, "bootstrap in %s: %s: %s", raft_dir, raft_strerror(rv), io.errmsg);
-    io.close(&io, on_io_closed);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    rv = uv_loop_close(&loop);
-    ASSERT(rv == 0 || status != STATUS_OK);
-    return status;
-}
-
-static enum status files_sync(const char *dir_path, struct error *err)
-{
-    DIR *dir = opendir(dir_path);
-    if (dir == NULL)
-        return error_set(err, STATUS_FAILED, "%s: %m", dir_path);
-    enum status status = STATUS_OK;
-    for (struct dirent *e; status == STATUS_OK && (e = readdir(dir)) != NULL;) {
-        if (e->d_name[0] == '.')
-            continue;
-        int fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) != 0)
-            status = error_set(err, STATUS_FAILED, "sync of %s/%.100s: %m", dir_path, e->d_name);
-        if (fd >= 0)
-            close(fd);
-    }
-    closedir(dir);
-    return status == STATUS_OK ? directory_sync(dir_path, err) : status;
-}
-
-/* Removes the plain files of a directory, then itself. What does not exist is fine. */
-static enum status directory_remove(const char *path, struct error *err)
-{
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return errno == ENOENT ? STATUS_OK : error_set(err, STATUS_FAILED, "%s: %m", path);
-    for (struct dirent *e; (e = readdir(dir)) != NULL;)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            (void)unlinkat(dirfd(dir), e->d_name, 0); /* what remains fails the rmdir below */
-    closedir(dir);
-    return rmdir(path) == 0 ? STATUS_OK : error_set(err, STATUS_FAILED, "cannot remove %s: %m", path);
-}
-
-static enum status members_check(const struct rnode_member *members, size_t count, node_id id, size_t *self,
-                                 struct error *err)
-{
-    *self = count;
-    if (count == 0 || count > NODES_MAX)
-        return error_set(err, STATUS_INVALID, "a cluster begins with 1 to %d members, not %zu", NODES_MAX, count);
-    for (size_t i = 0; i < count; i++) {
-        if (members[i].id == id)
-            *self = i;
-        if (members[i].id == 0 || members[i].address[0] == '\0')
-            return error_set(err, STATUS_INVALID, "member %zu needs an id above 0 and an address", i + 1);
-        for (size_t j = 0; j < i; j++)
-            if (members[i].id == members[j].id || strcmp(members[i].address, members[j].address) == 0)
-                return error_set(err, STATUS_INVALID, "two members have the id %" PRIu64 " or the address %s",
-                                 members[i].id, members[i].address);
-    }
-    if (*self == count)
-        return error_set(err, STATUS_INVALID, "node %" PRIu64 " is not in the list of members", id);
-    return STATUS_OK;
-}
-
-static enum status configuration_fill(struct raft_configuration *c, const struct rnode_member *members, size_t count,
-                                      struct error *err)
-{
-    raft_configuration_init(c);
-    for (size_t i = 0; i < count; i++) {
-        int rv =
-            raft_configuration_add(c, members[i].id, members[i].address, members[i].voter ? RAFT_VOTER : RAFT_STANDBY);
-        if (rv != 0) {
-            raft_configuration_close(c);
-            return error_set(err, STATUS_FAILED, "member %" PRIu64 ": %s", members[i].id, raft_strerror(rv));
-        }
-    }
-    return STATUS_OK;
-}
-
-/* Everything below node.new, synced. */
-static enum status node_write(const char *new_dir, const struct rnode_member *members, size_t count, size_t self,
-                              struct error *err)
-{
-    char raft_dir[PATH_MAX], path[PATH_MAX];
-    uint8_t bytes[IDENTITY_BYTES];
-    struct raft_configuration configuration;
-    struct storage_identity identity = { .cluster = cluster_of(members, count), .id = members[self].id };
-    text_copy(identity.address, sizeof identity.address, members[self].address);
-    if (path_join(raft_dir, sizeof raft_dir, new_dir, "raft", err) != STATUS_OK ||
-        path_join(path, sizeof path, new_dir, "identity", err) != STATUS_OK)
-        return err->status;
-    /* An earlier attempt that did not finish. */
-    if (unlink(path) != 0 && errno != ENOENT)
-        return error_set(err, STATUS_FAILED, "cannot remove %s: %m", path);
-    if (directory_remove(raft_dir, err) != STATUS_OK || directory_remove(new_dir, err) != STATUS_OK)
-        return err->status;
-    if (mkdir(new_dir, 0700) != 0 || mkdir(raft_dir, 0700) != 0)
-        return error_set(err, STATUS_FAILED, "cannot make %s: %m", raft_dir);
-    if (configuration_fill(&configuration, members, count, err) != STATUS_OK)
-        return err->status;
-    enum status status = first_entry_write(raft_dir, &configuration, identity.id, identity.address, err);
-    raft_configuration_close(&configuration);
-    if (status != STATUS_OK)
-        return status;
-    identity_encode(&identity, bytes);
-    status = file_write(path, bytes, sizeof bytes, err);
-    if (status == STATUS_OK)
-        status = files_sync(raft_dir, err);
-    if (status == STATUS_OK)
-        status = directory_sync(new_dir, err);
-    return status;
-}
-
-enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
-                                 node_id id, struct error *err)
-{
-    char node_dir[PATH_MAX], new_dir[PATH_MAX];
-    size_t self = 0;
-    int lock_fd = -1;
-    enum status status = members_check(members, member_count, id, &self, err);
-    if (status == STATUS_OK)
-        status = path_join(node_dir, sizeof node_dir, data_dir, "node", err);
-    if (status == STATUS_OK)
-        status = path_join(new_dir, sizeof new_dir, data_dir, "node.new", err);
-    if (status != STATUS_OK)
-        return status;
-    if (mkdir(data_dir, 0700) != 0 && errno != EEXIST)
-        return error_set(err, STATUS_FAILED, "cannot make %s: %m", data_dir);
-    status = lock_take(data_dir, &lock_fd, err);
-    if (status != STATUS_OK)
-        return status;
-    if (access(node_dir, F_OK) == 0)
-        status =
-            error_set(err, STATUS_REFUSED,
-                      "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost",
-                      node_dir);
-    if (status == STATUS_OK)
-        status = node_write(new_dir, members, member_count, self, err);
-    if (status == STATUS_OK && rename(new_dir, node_dir) != 0)
-        status = error_set(err, STATUS_FAILED, "rename of %s: %m", new_dir);
-    if (status == STATUS_OK)
-        status = directory_sync(data_dir, err);
-    close(lock_fd);
-    return status;
 }

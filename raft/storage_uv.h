@@ -1,9 +1,12 @@
 /* The directory of one node's Raft log on a real disk.
  *
  *   data_dir/lock            flock: one process per directory (libraft takes no lock of its own)
- *   data_dir/node/identity   cluster, raft id and address, with a checksum; written once
+ *   data_dir/node/identity   format of all of this, cluster, raft id and address, with a checksum; written once
+ *   data_dir/node/receipt    what the node has told others that it holds: raft/receipt.h
+ *   data_dir/node/condemned  why the node must never start from here again, when its leader found that it forgot something
  *   data_dir/node/raft/      libraft's own; holds nothing else
  *   data_dir/node.new/       a bootstrap that has not finished; the next one removes it
+ *   data_dir/quarantine-*    a node/ that was put aside; nobody reads it
  *
  * Decides: may this directory be started from, may it be bootstrapped. A directory that lost its content is never bootstrapped again
  * under the same id, because the node would forget what it acknowledged: bootstrap is one explicit act of the operator.
@@ -14,6 +17,7 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "base/status.h"
+#include "raft/receipt.h"
 #include "raft/rnode.h"
 
 #include <limits.h>
@@ -31,7 +35,11 @@ struct storage_identity {
 struct storage_uv {
     int lock_fd;
     struct storage_identity identity;
+    struct receipt_content metadata; /* what libraft's files hold */
+    char node_dir[PATH_MAX];
     char raft_dir[PATH_MAX];
+    char receipt_path[PATH_MAX];
+    char condemned_path[PATH_MAX];
 };
 
 /* Writes the first log entry of a new cluster, the member list, at node `id` (one of `members`). Every first member does this once with
@@ -39,10 +47,19 @@ struct storage_uv {
 enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
                                  node_id id, struct error *err);
 
-/* Locks the directory and checks identity, content and free space. REFUSED: another process has it, or too little space; NOT_FOUND: never
- * bootstrapped; CORRUPT: identity damaged, or something in raft/ that libraft did not write. */
+/* Locks the directory and checks identity, free space and content (raft/storage_check.h). REFUSED: another process has it, or too little space;
+ * NOT_FOUND: never bootstrapped; INVALID: a newer format, or a file in raft/ that libraft did not write; CORRUPT: the node may have forgotten
+ * what it acknowledged, only storage_uv_quarantine gets out; FAILED: the disk does not answer, another try may work. */
 enum status storage_uv_open(struct storage_uv *storage, const char *data_dir, struct error *err);
 void storage_uv_close(struct storage_uv *storage);
+
+/* From now on CORRUPT, with this reason; synced. The directory is open. */
+enum status storage_uv_condemn(const struct storage_uv *storage, const char *reason, struct error *err);
+
+/* Renames node/ to a quarantine-* (given) beside it; nothing is removed. `identity` is what it was, zero when that cannot be read. REFUSED: a
+ * process runs it; NOT_FOUND: there is none. */
+enum status storage_uv_quarantine(const char *data_dir, struct storage_identity *identity, char *moved_to,
+                                  size_t capacity, struct error *err);
 
 /* What is free for the log's file system now; 0 when it cannot be read. */
 uint64_t storage_uv_free_bytes(const struct storage_uv *storage);

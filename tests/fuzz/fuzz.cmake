@@ -23,7 +23,7 @@ if(COORD_FUZZ)
   foreach(target command outcome snapshot fsm)
     coord_fuzz(${target} LINKS coord_core)
   endforeach()
-  foreach(target entry hello messages identity)
+  foreach(target entry hello messages identity segment)
     coord_fuzz(${target} LINKS coord_raft)
   endforeach()
   # libraft's own decoder is in its archive, and in no header.

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "raft/receipt.h"
 #include "tls_fixture.h"
 
 int64_t cluster_now_ms(void)
@@ -351,6 +352,23 @@ uint64_t cluster_put(struct cluster *c, unsigned id, unsigned number)
     }
     fail_msg("number %u was never acknowledged", number);
     return 0;
+}
+
+void cluster_receipt(struct cluster *c, unsigned id)
+{
+    char path[300];
+    struct receipt_content told = { 0 };
+    snprintf(path, sizeof path, "%s/node/receipt", c->nodes[id].dir);
+    for (int64_t end = cluster_now_ms() + WAIT_MS; cluster_now_ms() < end; pause_ms(50)) {
+        char rest[40];
+        unsigned long long last = 0;
+        cluster_tell(c, id, "log");
+        cluster_hear(c, id, "log ", rest, sizeof rest);
+        assert_int_equal(sscanf(rest, "%llu", &last), 1);
+        if (receipt_read(path, &told, NULL) == STATUS_OK && told.last_index == last)
+            return;
+    }
+    fail_msg("the receipt of node %u stays at %llu", id, (unsigned long long)told.last_index);
 }
 
 static uint64_t applied(struct cluster *c, unsigned id, char *hash, size_t capacity)

@@ -61,6 +61,9 @@ bool cluster_applied_within(struct cluster *c, unsigned id, uint64_t count, int 
 /* All running nodes have applied `count` numbers in the same order, none of [0, count) is missing. */
 void cluster_expect_all(struct cluster *c, uint64_t count);
 
+/* Waits until the node's receipt on the disk covers all of its log: within a heartbeat. */
+void cluster_receipt(struct cluster *c, unsigned id);
+
 int64_t cluster_now_ms(void);
 /* Runs a shell command that must succeed. */
 void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -3,7 +3,7 @@
  *   bootstrap DIR ID ADDRESS...          run DIR THRESHOLD TRAILING [CERTIFICATE KEY AUTHORITY]; 0: the default
  *   put N -> "put N STATUS INDEX COUNT"   burst FROM N [BYTES] -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
  *   leader -> "leader ROLE TERM ID"       transfer ID -> "transfer STATUS"   counters -> "counters RESTORED DROPPED"
- *   reload -> "reload STATUS"   refused -> "refused CERTIFICATE HELLO"   quit */
+ *   reload -> "reload STATUS"   refused -> "refused CERTIFICATE HELLO"   log -> "log LAST_INDEX"   quit */
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "raft/node_uv.h"
@@ -231,6 +231,8 @@ static void command(struct peer *p, const char *line)
     } else if (strcmp(line, "leader") == 0) {
         struct rnode_leadership now = rnode_leadership(rnode);
         printf("leader %s %" PRIu64 " %" PRIu64 "\n", rnode_role_word(now.role), now.term, now.leader);
+    } else if (strcmp(line, "log") == 0) {
+        printf("log %" PRIu64 "\n", rnode_last_index(rnode));
     } else if (sscanf(line, "transfer %u", &a) == 1) {
         printf("transfer %s\n", status_word(rnode_transfer(rnode, a, NULL)));
     } else if (strcmp(line, "counters") == 0) {

@@ -264,7 +264,7 @@ static void a_flipped_byte_in_a_snapshot_or_a_closed_segment_is_refused(void **s
     expect_refused(1, "checksum");
     file_of(2, "0", path, sizeof path); /* FIRST-LAST */
     flip(path, 60);
-    expect_refused(2, "cannot be started from");
+    expect_refused(2, "is damaged at byte");
     cluster_start(&cluster, 3);
 }
 
