@@ -4,6 +4,7 @@
  *   daemon_log.c    the log's side: apply, snapshot, restore; what the leader proposes; submissions
  *   daemon_watch.c  what this node sees: opinions, sightings, beats to the leader
  *   daemon_lease.c  the holder's effects on the local guards
+ *   daemon_promise.c  what this node promises to the holders of leases when no leader is known
  *   daemon_setup.c  the canary's table at a new primary
  *   daemon_notify.c what the service manager is told
  */
@@ -17,6 +18,7 @@
 #include "exec/exec.h"
 #include "fencing/guard_client.h"
 #include "holder/holder.h"
+#include "holder/promise.h"
 #include "postgres/canary.h"
 #include "probe/prober.h"
 #include "raft/node_uv.h"
@@ -72,6 +74,8 @@ struct daemon {
     int64_t transferred_us;
 
     struct holder holder;
+    struct promises promises;
+    bool ending_promises[SERVICES_MAX];       /* a PROMISES_ENDED of ours is on its way */
     struct daemon_guard guards[SERVICES_MAX]; /* by index into config.local */
     struct daemon_setup setups[SERVICES_MAX]; /* likewise */
     struct resolver *resolver;
@@ -136,6 +140,10 @@ void daemon_lease_init(struct daemon *d);
 void daemon_lease_follow(struct daemon *d); /* the configuration may have named or removed a service */
 void daemon_lease_tick(struct daemon *d);
 void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
+
+/* daemon_promise.c */
+void daemon_promise_init(struct daemon *d);
+void daemon_promise_tick(struct daemon *d); /* says in the log that promises are over */
 
 /* daemon_notify.c */
 void daemon_notify(const char *text); /* "READY=1", "STOPPING=1" */

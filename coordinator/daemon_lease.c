@@ -210,6 +210,7 @@ void daemon_lease_init(struct daemon *d)
 
     ASSERT(getrandom(&first, sizeof first, 0) == (ssize_t)sizeof first);
     holder_init(&d->holder, d->self, first, &ops);
+    daemon_promise_init(d);
     for (unsigned i = 0; i < d->config.local_count; i++) {
         if (d->config.local[i].guard_socket[0] == '\0')
             continue;
@@ -235,6 +236,7 @@ void daemon_lease_tick(struct daemon *d)
     if (d->closing)
         return;
     (void)holder_tick(&d->holder, d->state, now_us);
+    daemon_promise_tick(d);
     for (unsigned i = 0; i < SERVICES_MAX; i++)
         if (d->state->services[i].present)
             note_overdue(d, (service_id)i, now_us);

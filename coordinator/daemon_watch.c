@@ -95,8 +95,8 @@ static void on_acknowledged(void *ctx, service_id service, site_id site, epoch_t
     const struct service *svc = &d->state->services[service];
     struct command *c = d->proposing;
 
-    if (!daemon_acts(d) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site || svc->lease.epoch != epoch ||
-        looked_index < svc->lease.ended_index || !service_enforced(svc))
+    if (!daemon_acts(d) || svc->lease.site != site || svc->lease.epoch != epoch ||
+        !lease_forbids_since(&svc->lease, looked_index) || !service_enforced(svc))
         return;
     if (d->accused_epoch[service] != epoch)
         log_event(LOG_LEVEL_ERROR, "write_after_expiry",

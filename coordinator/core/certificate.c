@@ -27,7 +27,7 @@ void certificate_void_all(struct proof *proof)
 
 bool certificate_expiry_is_proof(const struct lease *lease)
 {
-    return lease->state == LEASE_EXPIRED && lease->enforcement.enforcing;
+    return lease->state == LEASE_EXPIRED && lease->enforcement.enforcing && lease->promises_ended_index != 0;
 }
 
 bool certificate_counts(const struct proof *proof, enum certificate_kind kind, const struct lease *lease)

@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 #define CERTIFICATE_KIND_LIST(X)                                                                                       \
-    X(CERT_AGENT, "AGENT")       /* every server opened in the epoch is proven stopped or its guard closed */          \
-    X(CERT_EXPIRED, "EXPIRED")   /* the lease expired and its last renewal reported an enforcing guard */              \
+    X(CERT_AGENT, "AGENT") /* every server opened in the epoch is proven stopped or its guard closed */                \
+    X(CERT_EXPIRED,                                                                                                    \
+      "EXPIRED") /* the lease expired, its last renewal reported an enforcing guard, and no promise extends it */      \
     X(CERT_OPERATOR, "OPERATOR") /* a person vouches, typed and audited */
 #define CERTIFICATE_ENUM(name, word) name,
 enum certificate_kind { CERTIFICATE_KIND_LIST(CERTIFICATE_ENUM) CERTIFICATE_KIND_COUNT };
@@ -40,7 +41,7 @@ void certificate_give(struct proof *proof, enum certificate_kind kind, epoch_t e
 /* An abort voids all certificates before the world is touched; a sighting stays until the next grant. */
 void certificate_void_all(struct proof *proof);
 
-/* EXPIRED may be given for this lease: it expired, and what enforces its end needs no contact. */
+/* EXPIRED may be given for this lease: it expired, what enforces its end needs no contact, and no promise extends it. */
 bool certificate_expiry_is_proof(const struct lease *lease);
 
 /* Counts now: given for the lease's epoch, the lease can no longer be extended, and no later sighting speaks against it. */

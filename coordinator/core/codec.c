@@ -259,7 +259,7 @@ void codec_enforcement(struct codec *c, struct enforcement *e)
 {
     codec_bool(c, &e->enforcing);
     codec_u64(c, &e->instance);
-    codec_u64(c, &e->since_index);
+    codec_u64(c, &e->known_index);
 }
 
 void codec_instances(struct codec *c, uint8_t *count, instance_id instances[INSTANCES_MAX])

@@ -33,11 +33,12 @@
       "step_result")                  /* the assigned node; the leader for a node that is silent past its deadline */  \
     X(COMMAND_STEP_SKIP, "step_skip") /* operator; never a safety step */                                              \
     X(COMMAND_PROMOTE, "promote")     /* leader: the point of no return */                                             \
-    X(COMMAND_MEMBER_ADD, "member_add")       /* operator */                                                           \
-    X(COMMAND_MEMBER_REMOVE, "member_remove") /* operator */                                                           \
-    X(COMMAND_MEMBER_SET, "member_set")       /* operator: with or without a vote */                                   \
-    X(COMMAND_LEAD, "lead")                   /* operator: that node shall lead for a while */                         \
-    X(COMMAND_RECOVER, "recover")             /* the leader of a forced recovery, first of all: a new generation */
+    X(COMMAND_MEMBER_ADD, "member_add")         /* operator */                                                         \
+    X(COMMAND_MEMBER_REMOVE, "member_remove")   /* operator */                                                         \
+    X(COMMAND_MEMBER_SET, "member_set")         /* operator: with or without a vote */                                 \
+    X(COMMAND_LEAD, "lead")                     /* operator: that node shall lead for a while */                       \
+    X(COMMAND_RECOVER, "recover")               /* the leader of a forced recovery, first of all: a new generation */  \
+    X(COMMAND_PROMISES_ENDED, "promises_ended") /* an executor, once per lease that has ended: no promise extends it */
 #define COMMAND_ENUM(name, word) name,
 enum command_kind { COMMAND_LIST(COMMAND_ENUM) COMMAND_KIND_COUNT };
 #undef COMMAND_ENUM
@@ -99,6 +100,11 @@ struct command_lease_expired {
     service_id service;
     epoch_t epoch;
     uint64_t renewed_index;
+};
+struct command_promises_ended {
+    service_id service;
+    epoch_t epoch;
+    node_id node;
 };
 struct command_sighting {
     service_id service;
@@ -201,6 +207,7 @@ struct command {
         struct command_member_change member_set;
         struct command_lead lead;
         struct command_recover recover;
+        struct command_promises_ended promises_ended;
     };
 };
 /* config_apply makes a command large (about 350 KiB): keep commands static or on the heap, and clear them with command_clear. */

@@ -100,6 +100,13 @@ static void visit_lease_expired(struct codec *c, struct command *m)
     codec_u64(c, &m->lease_expired.renewed_index);
 }
 
+static void visit_promises_ended(struct codec *c, struct command *m)
+{
+    codec_service(c, &m->promises_ended.service);
+    codec_u64(c, &m->promises_ended.epoch);
+    codec_u64(c, &m->promises_ended.node);
+}
+
 static void visit_sighting(struct codec *c, struct command *m)
 {
     codec_service(c, &m->sighting.service);
@@ -257,6 +264,7 @@ static const struct command_shape shapes[COMMAND_KIND_COUNT] = {
     SHAPE(COMMAND_MEMBER_SET, member_set, visit_member_set),
     SHAPE(COMMAND_LEAD, lead, visit_lead),
     SHAPE(COMMAND_RECOVER, recover, visit_recover),
+    SHAPE(COMMAND_PROMISES_ENDED, promises_ended, visit_promises_ended),
 };
 #undef SHAPE
 

@@ -79,6 +79,7 @@ static void (*const handlers[COMMAND_KIND_COUNT])(struct state *, const struct c
     [COMMAND_MEMBER_SET] = fsm_member_set,
     [COMMAND_LEAD] = fsm_lead,
     [COMMAND_RECOVER] = fsm_recover,
+    [COMMAND_PROMISES_ENDED] = fsm_promises_ended,
 };
 
 void fsm_apply(struct state *s, uint64_t index, const struct command *c, struct outcome *outcome)

@@ -128,6 +128,12 @@ static void forget_removed_sites(struct service *svc)
             svc->views[i] = (struct site_view){ 0 };
 }
 
+void fsm_name_executor(struct state *s, struct site_view *view, node_id node)
+{
+    view->executor = node;
+    view->executor_index = node != 0 ? s->applied_index : 0;
+}
+
 static void add_service(struct state *s, const struct service_config *config)
 {
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
@@ -137,7 +143,7 @@ static void add_service(struct state *s, const struct service_config *config)
             continue;
         *svc = (struct service){ .present = true, .config = *config, .primary = SITE_NONE };
         for (unsigned j = 0; j < config->site_count; j++)
-            svc->views[config->sites[j].site].executor = state_site_node(s, config->sites[j].site);
+            fsm_name_executor(s, &svc->views[config->sites[j].site], state_site_node(s, config->sites[j].site));
         return;
     }
 }
@@ -175,7 +181,7 @@ void fsm_config_apply(struct state *s, const struct command *c, struct outcome *
         forget_removed_sites(svc);
         for (unsigned j = 0; j < next->site_count; j++)
             if (svc->views[next->sites[j].site].executor == 0)
-                svc->views[next->sites[j].site].executor = state_site_node(s, next->sites[j].site);
+                fsm_name_executor(s, &svc->views[next->sites[j].site], state_site_node(s, next->sites[j].site));
     }
     for (unsigned i = 0; i < in->service_count; i++)
         if (state_service(s, in->services[i].name) == SERVICE_NONE)
@@ -315,7 +321,7 @@ void fsm_executor_set(struct state *s, const struct command *c, struct outcome *
             fsm_refuse(o, "a step is open at the site");
             return;
         }
-    svc->views[in->site].executor = in->node;
+    fsm_name_executor(s, &svc->views[in->site], in->node);
     event_add(s, EVENT_NODE, in->service, in->site, 0, "node %s is the executor of %s at %s",
               state_node_name(s, in->node), svc->config.name, state_site_name(s, in->site));
 }

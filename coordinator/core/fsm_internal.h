@@ -4,6 +4,9 @@
 
 #include "core/fsm.h"
 
+/* Names the executor of a site; 0: it has none. */
+void fsm_name_executor(struct state *s, struct site_view *view, node_id node);
+
 void fsm_refuse(struct outcome *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The service, or NULL with the refusal filled in. */
@@ -32,6 +35,7 @@ void fsm_recover(struct state *s, const struct command *c, struct outcome *o);
 void fsm_grant(struct state *s, const struct command *c, struct outcome *o);
 void fsm_renew(struct state *s, const struct command *c, struct outcome *o);
 void fsm_lease_expired(struct state *s, const struct command *c, struct outcome *o);
+void fsm_promises_ended(struct state *s, const struct command *c, struct outcome *o);
 void fsm_sighting(struct state *s, const struct command *c, struct outcome *o);
 void fsm_promote(struct state *s, const struct command *c, struct outcome *o);
 void fsm_operator_certificate(struct state *s, const struct command *c, struct outcome *o);

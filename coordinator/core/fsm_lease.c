@@ -10,7 +10,7 @@
 /* A report counts under the setting that it was made under, and only while the deadline is meant to be enforced. */
 static struct enforcement believed(const struct service *svc, struct enforcement reported)
 {
-    if (!service_enforced(svc) || reported.since_index != svc->enforced_index)
+    if (!service_enforced(svc) || reported.known_index < svc->enforced_index)
         reported.enforcing = false;
     return reported;
 }
@@ -60,7 +60,7 @@ static bool confesses(const struct service *svc, const struct command_grant *in)
 {
     return lease_ended(&svc->lease) && in->last_epoch == svc->lease.epoch && in->site == svc->lease.site &&
            in->node == svc->views[in->site].executor && service_enforced(svc) &&
-           in->enforcement.since_index == svc->enforced_index && !in->enforcement.enforcing &&
+           in->enforcement.known_index >= svc->enforced_index && !in->enforcement.enforcing &&
            svc->lease.enforcement.enforcing;
 }
 
@@ -118,6 +118,10 @@ void fsm_renew(struct state *s, const struct command *c, struct outcome *o)
         fsm_refuse(o, "ttl %" PRIu32 " ms is out of bounds", in->ttl_ms);
         return;
     }
+    if (in->enforcement.known_index >= s->applied_index) {
+        fsm_refuse(o, "it knows entry %" PRIu64 ", which is not before this one", in->enforcement.known_index);
+        return;
+    }
     before = svc->lease.enforcement;
     why = lease_renew(&svc->lease, in->node, in->epoch, s->applied_index, in->ttl_ms, believed(svc, in->enforcement));
     if (why != (const char *)0) {
@@ -153,7 +157,7 @@ void fsm_certify_agent(struct state *s, struct service *svc, const char *how)
 void fsm_certify_expiry(struct state *s, struct service *svc)
 {
     if (certificate_expiry_is_proof(&svc->lease) && svc->proof.kinds[CERT_EXPIRED].epoch != svc->lease.epoch)
-        certify(s, svc, CERT_EXPIRED, "its lease ran out and lease_guard was enforcing it");
+        certify(s, svc, CERT_EXPIRED, "its lease ran out, lease_guard was enforcing it, and no promise extends it");
 }
 
 void fsm_lease_expired(struct state *s, const struct command *c, struct outcome *o)
@@ -171,11 +175,33 @@ void fsm_lease_expired(struct state *s, const struct command *c, struct outcome 
     }
     event_add(s, EVENT_LEASE, in->service, svc->lease.site, 0, "%s: lease of %s expired, epoch %" PRIu64,
               svc->config.name, state_site_name(s, svc->lease.site), in->epoch);
-    if (certificate_expiry_is_proof(&svc->lease))
-        fsm_certify_expiry(s, svc);
-    else
+    fsm_certify_expiry(s, svc);
+    if (!svc->lease.enforcement.enforcing)
         event_add(s, service_enforced(svc) ? EVENT_ALARM : EVENT_LEASE, in->service, svc->lease.site, 0,
                   "%s: the expiry proves nothing: the deadline was not reported enforced", svc->config.name);
+}
+
+void fsm_promises_ended(struct state *s, const struct command *c, struct outcome *o)
+{
+    const struct command_promises_ended *in = &c->promises_ended;
+    struct service *svc = fsm_service(s, in->service, o);
+    const char *why;
+
+    if (svc == (struct service *)0)
+        return;
+    if (service_promiser_site(svc, in->node) == SITE_NONE) {
+        fsm_refuse(o, "the holder of the lease may go on without a promise of node %" PRIu64, in->node);
+        return;
+    }
+    why = lease_end_promises(&svc->lease, in->epoch, s->applied_index);
+    if (why != (const char *)0) {
+        fsm_refuse(o, "%s", why);
+        return;
+    }
+    event_add(s, EVENT_LEASE, in->service, svc->lease.site, 0,
+              "%s: node %s has promised %s nothing any more: without it no promise extends the lease of epoch %" PRIu64,
+              svc->config.name, state_node_name(s, in->node), state_site_name(s, svc->lease.site), in->epoch);
+    fsm_certify_expiry(s, svc);
 }
 
 void fsm_sighting(struct state *s, const struct command *c, struct outcome *o)
@@ -185,9 +211,10 @@ void fsm_sighting(struct state *s, const struct command *c, struct outcome *o)
 
     if (svc == (struct service *)0)
         return;
-    if (in->epoch != svc->lease.epoch || in->site != svc->lease.site || svc->lease.state != LEASE_EXPIRED ||
-        in->looked_index < svc->lease.ended_index) {
-        fsm_refuse(o, "the write began before the expiry was applied there, or the epoch is over");
+    if (in->epoch != svc->lease.epoch || in->site != svc->lease.site ||
+        !lease_forbids_since(&svc->lease, in->looked_index)) {
+        fsm_refuse(o, "the write began before the end of the lease and of all promises was applied there, or the "
+                      "epoch is over");
         return;
     }
     if (!service_enforced(svc)) {
@@ -205,6 +232,7 @@ void fsm_sighting(struct state *s, const struct command *c, struct outcome *o)
 void fsm_operator_certificate(struct state *s, const struct command *c, struct outcome *o)
 {
     struct service *svc = fsm_operation(s, c->operator_certificate.operation, o);
+    node_id waiting;
     bool vetoed;
 
     if (svc == (struct service *)0)
@@ -219,6 +247,13 @@ void fsm_operator_certificate(struct state *s, const struct command *c, struct o
                    svc->lease.ttl_ms);
         return;
     }
+    waiting = !vetoed && svc->lease.promises_ended_index == 0 ? state_promiser_heard(s, svc) : 0;
+    if (waiting != 0) {
+        fsm_refuse(o,
+                   "node %s has yet to say that its promises are over: it does so by itself, within %" PRIu32 " ms",
+                   state_node_name(s, waiting), svc->lease.ttl_ms);
+        return;
+    }
     certify(s, svc, CERT_OPERATOR, c->who);
     event_add(s, EVENT_ALARM, svc->operation.service, svc->lease.site, svc->operation.id,
               "%s: %s vouches that %s is fenced: %.80s", svc->config.name, c->who, state_site_name(s, svc->lease.site),
@@ -231,8 +266,7 @@ static struct enforcement enforced_before_renewal(const struct service *svc)
 {
     bool in_recovery = ((svc->operation.overrides >> GATE_STANDBY) & 1u) == 0;
 
-    return (struct enforcement){ .enforcing = service_enforced(svc) && in_recovery,
-                                 .since_index = svc->enforced_index };
+    return (struct enforcement){ .enforcing = service_enforced(svc) && in_recovery };
 }
 
 void fsm_promote(struct state *s, const struct command *c, struct outcome *o)

@@ -225,7 +225,7 @@ void fsm_step_assign(struct state *s, const struct command *c, struct outcome *o
 
     if (run == (struct step_run *)0)
         return;
-    if (in->attempt != run->attempt + 1 || !plan_run_due(&svc->operation, run, s->now_ms)) {
+    if (in->attempt != run->attempt + 1 || !plan_run_due(svc, &svc->operation, run, s->now_ms)) {
         fsm_refuse(o, "step %s is not due, or another attempt was first", step_word(run->step));
         return;
     }

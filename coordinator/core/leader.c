@@ -226,7 +226,7 @@ static bool next_step(const struct leader *l, const struct state *s, service_id 
                      plan_step_of(run->step)->deadline_ms);
             return true;
         }
-        if (plan_run_due(op, run, now_ms) && node_heard(s, plan_run_node(s, op, run))) {
+        if (plan_run_due(&s->services[service], op, run, now_ms) && node_heard(s, plan_run_node(s, op, run))) {
             command_clear(out, COMMAND_STEP_ASSIGN);
             out->step_assign =
                 (struct command_step_assign){ op->id, (uint8_t)r, run->attempt + 1, plan_run_node(s, op, run) };

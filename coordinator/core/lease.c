@@ -92,8 +92,9 @@ const char *lease_grant(struct lease *l, site_id site, node_id holder, epoch_t e
         return why;
     if (epoch <= l->epoch)
         return "the epoch does not rise";
-    if (l->state == LEASE_REVOKED && l->site == site)
+    if (l->site == site && !(l->state == LEASE_EXPIRED && l->promises_ended_index != 0))
         ttl_ms = longer(ttl_ms, l->ttl_ms);
+    enforcement.known_index = index; /* its holder acts on it from this entry on */
     *l = (struct lease){ .state = LEASE_LIVE,
                          .site = site,
                          .holder = holder,
@@ -150,5 +151,17 @@ const char *lease_expire(struct lease *l, epoch_t epoch, uint64_t renewed_index,
         return "a later renewal extended the lease: expiry and renewal are ordered by the log";
     l->state = LEASE_EXPIRED; /* from here on every renewal under this epoch is refused */
     l->ended_index = index;
+    return (const char *)0;
+}
+
+const char *lease_end_promises(struct lease *l, epoch_t epoch, uint64_t index)
+{
+    if (l->epoch != epoch)
+        return "another epoch";
+    if (!lease_ended(l))
+        return "the lease is not over: promises for it may still be given";
+    if (l->promises_ended_index != 0)
+        return "another node has said so";
+    l->promises_ended_index = index;
     return (const char *)0;
 }

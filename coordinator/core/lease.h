@@ -32,9 +32,9 @@ enum lease_event { LEASE_EVENT_LIST(LEASE_ENUM) LEASE_EVENT_COUNT };
 struct enforcement {
     bool enforcing;       /* lease_guard is loaded, not bypassed, and refuses commits after the deadline */
     instance_id instance; /* the server life that it speaks of; 0: no server answered */
-    uint64_t
-        since_index; /* the entry that last switched enforcement, as the reporter had applied it before it looked at the guard: a report
-                           * from before a disarm says nothing after it */
+    /* The reporter had applied the log up to here before it looked at the guard: a report from before a disarm says nothing after it, and
+     * whoever was an executor by then is among those that it asks for promises from then on (holder/promise.h). */
+    uint64_t known_index;
 };
 
 struct lease {
@@ -42,8 +42,9 @@ struct lease {
     site_id site;
     node_id holder; /* the executor that renews */
     epoch_t epoch;
-    uint64_t renewed_index; /* log index of the grant or of the last renewal that extended it */
-    uint64_t ended_index;   /* log index of the revocation or expiry; 0 while live */
+    uint64_t renewed_index;        /* log index of the grant or of the last renewal that extended it */
+    uint64_t ended_index;          /* log index of the revocation or expiry; 0 while live */
+    uint64_t promises_ended_index; /* of the entry that says that no promise extends it any more; 0: none says so yet */
     uint32_t ttl_ms; /* the longest that it was renewed with: a lower one counts from the next expiry or promotion on */
     struct enforcement enforcement; /* as reported by that renewal, or by the grant */
     uint8_t instance_count;
@@ -64,10 +65,18 @@ static inline bool lease_runs(const struct lease *l)
 {
     return l->state == LEASE_LIVE || l->state == LEASE_REVOKED;
 }
-/* It was granted once and can no longer be extended. */
+/* It was granted once and no renewal extends it any more. */
 static inline bool lease_ended(const struct lease *l)
 {
     return l->state == LEASE_REVOKED || l->state == LEASE_EXPIRED;
+}
+
+/* A write that its site has acknowledged, and that began when the log was applied up to `index`, should have been refused there: the lease had
+ * expired by then, and no promise extended it. */
+static inline bool lease_forbids_since(const struct lease *l, uint64_t index)
+{
+    return l->state == LEASE_EXPIRED && index >= l->ended_index && l->promises_ended_index != 0 &&
+           index >= l->promises_ended_index;
 }
 
 /* Each returns NULL when it changed the lease, else the reason why it did not. `index` is the log index of the entry. */
@@ -77,5 +86,7 @@ const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t
                         struct enforcement enforcement);
 const char *lease_revoke(struct lease *l, epoch_t epoch, uint64_t index);
 const char *lease_expire(struct lease *l, epoch_t epoch, uint64_t renewed_index, uint64_t index);
+/* A node that its holder needs a promise of gives none for it any more, and all that it gave have run out. */
+const char *lease_end_promises(struct lease *l, epoch_t epoch, uint64_t index);
 
 #endif

@@ -128,7 +128,7 @@ void plan_undo(struct operation *op)
     }
 }
 
-bool plan_run_due(const struct operation *op, const struct step_run *run, int64_t now_ms)
+bool plan_run_due(const struct service *svc, const struct operation *op, const struct step_run *run, int64_t now_ms)
 {
     const struct plan_step *step = plan_step_of(run->step);
 
@@ -139,6 +139,9 @@ bool plan_run_due(const struct operation *op, const struct step_run *run, int64_
     /* By hand the old primary is often alive: the standby receives until nothing more is acknowledged there, and lacks nothing. In a failover
      * the standby is cut off from whatever the old primary may still send, and beside the proof, since time counts. */
     if (run->step == STEP_SEVER && op->kind == OPERATION_PROMOTE && op->certified_ms == 0)
+        return false;
+    /* While promises may keep the old primary open, the standby goes on receiving what is acknowledged there. */
+    if (run->step == STEP_SEVER && svc->lease.promises_ended_index == 0 && op->certified_ms == 0)
         return false;
     for (unsigned i = 0; i < op->run_count; i++)
         if ((step->needs & BIT(op->runs[i].step)) != 0 && !run_ended(&op->runs[i]))
@@ -285,13 +288,30 @@ static void wait_for_run(const struct state *s, const struct operation *op, cons
     way_out(s, op, &steps[run->step], run->step, out);
 }
 
+/* What stands between the end of a lease and the proof: the nodes that may have promised its holder to go on. */
+static void promises_wait(const struct state *s, const struct service *svc, char *out, size_t capacity_bytes)
+{
+    node_id promiser = state_promiser_heard(s, svc);
+
+    out[0] = '\0';
+    if (svc->lease.promises_ended_index != 0)
+        return;
+    if (promiser != 0)
+        text_set(out, capacity_bytes, "; what %s has promised it ends by itself within %" PRIu32 " ms",
+                 state_node_name(s, promiser), svc->lease.ttl_ms);
+    else
+        text_set(out, capacity_bytes, "; no node is in contact that can say that no promise extends it");
+}
+
 void plan_wait(const struct state *s, const struct operation *op, struct plan_wait *out)
 {
     const struct service *svc = &s->services[op->service];
     const struct step_run *fence = operation_run(op, STEP_FENCE, SITE_NONE);
     char why[DETAIL_MAX_BYTES] = "";
+    char promises[DETAIL_MAX_BYTES];
 
     *out = (struct plan_wait){ .what = "" };
+    promises_wait(s, svc, promises, sizeof promises);
     if (!operation_active(op))
         return;
     if (op->state == OPERATION_PROPOSED) {
@@ -301,8 +321,8 @@ void plan_wait(const struct state *s, const struct operation *op, struct plan_wa
         return;
     }
     if (op->state == OPERATION_RUNNING && !certificate_any(&svc->proof, &svc->lease, (enum certificate_kind *)0)) {
-        text_set(out->what, sizeof out->what, "proof that %s can no longer acknowledge (its lease is %s)%s%s",
-                 state_site_name(s, op->from), lease_state_word(svc->lease.state),
+        text_set(out->what, sizeof out->what, "proof that %s can no longer acknowledge (its lease is %s%s)%s%s",
+                 state_site_name(s, op->from), lease_state_word(svc->lease.state), promises,
                  fence != (const struct step_run *)0 && fence->detail[0] ? "; fence: " : "",
                  fence != (const struct step_run *)0 ? fence->detail : "");
         way_out(s, op, &steps[STEP_FENCE], STEP_FENCE, out);
@@ -317,7 +337,7 @@ void plan_wait(const struct state *s, const struct operation *op, struct plan_wa
         const struct step_run *run = &op->runs[i];
 
         if (!run_ended(run) &&
-            (run->state == RUN_ASSIGNED || plan_run_due(op, run, s->now_ms) || run->detail[0] != '\0')) {
+            (run->state == RUN_ASSIGNED || plan_run_due(svc, op, run, s->now_ms) || run->detail[0] != '\0')) {
             wait_for_run(s, op, run, out);
             return;
         }

@@ -39,7 +39,7 @@ void plan_undo(struct operation *op);
 void plan_promoted(const struct state *s, struct operation *op);
 
 /* The run may be assigned now: its needs have ended and its pause is over. */
-bool plan_run_due(const struct operation *op, const struct step_run *run, int64_t now_ms);
+bool plan_run_due(const struct service *svc, const struct operation *op, const struct step_run *run, int64_t now_ms);
 /* The node that must run it: the executor of its site, or for a fence the lease's holder, which alone opened the servers that must be proven
  * stopped or closed; 0 when there is none. */
 node_id plan_run_node(const struct state *s, const struct operation *op, const struct step_run *run);

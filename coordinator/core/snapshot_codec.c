@@ -22,6 +22,7 @@ static void visit_lease(struct codec *c, struct lease *l)
     codec_u64(c, &l->epoch);
     codec_u64(c, &l->renewed_index);
     codec_u64(c, &l->ended_index);
+    codec_u64(c, &l->promises_ended_index);
     codec_u32(c, &l->ttl_ms);
     codec_enforcement(c, &l->enforcement);
     codec_instances(c, &l->instance_count, l->instances);
@@ -55,8 +56,8 @@ static uint64_t view_opinions(const struct site_view *v)
 
 static bool view_is_set(const struct site_view *v)
 {
-    return v->executor != 0 || v->verdict != VERDICT_UNKNOWN || v->evidence != 0 || v->verdict_ms != 0 ||
-           view_opinions(v) != 0;
+    return v->executor != 0 || v->executor_index != 0 || v->verdict != VERDICT_UNKNOWN || v->evidence != 0 ||
+           v->verdict_ms != 0 || view_opinions(v) != 0;
 }
 
 static void visit_view(struct codec *c, struct site_view *v)
@@ -64,6 +65,7 @@ static void visit_view(struct codec *c, struct site_view *v)
     uint64_t opinions = codec_slots(c, c->reading ? 0 : view_opinions(v), NODES_MAX);
 
     codec_u64(c, &v->executor);
+    codec_u64(c, &v->executor_index);
     for (unsigned i = 0; i < NODES_MAX; i++) {
         if (opinions >> i & 1)
             codec_opinion(c, &v->opinions[i]);

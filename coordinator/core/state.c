@@ -97,6 +97,44 @@ node_id state_site_node(const struct state *s, site_id site)
     return first;
 }
 
+site_id service_promiser_site(const struct service *svc, node_id node)
+{
+    for (unsigned i = 0; node != 0 && i < svc->config.site_count; i++) {
+        site_id site = svc->config.sites[i].site;
+
+        if (site != svc->lease.site && svc->views[site].executor == node &&
+            svc->views[site].executor_index <= svc->lease.enforcement.known_index)
+            return site;
+    }
+    return SITE_NONE;
+}
+
+node_id state_promiser_heard(const struct state *s, const struct service *svc)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (s->members[i].heard && service_promiser_site(svc, s->members[i].id) != SITE_NONE)
+            return s->members[i].id;
+    return 0;
+}
+
+static enum status check_promises(const struct state *s, const struct service *svc, struct error *err)
+{
+    const struct lease *l = &svc->lease;
+
+    if (l->promises_ended_index > s->applied_index || (l->promises_ended_index != 0 && !lease_ended(l)))
+        return error_set(err, STATUS_FAILED, "service %s: promises ended at %" PRIu64 " under a lease that is %s",
+                         svc->config.name, l->promises_ended_index, lease_state_word(l->state));
+    if (l->enforcement.known_index > s->applied_index)
+        return error_set(err, STATUS_FAILED, "service %s: its holder knows entry %" PRIu64 ", %" PRIu64 " is applied",
+                         svc->config.name, l->enforcement.known_index, s->applied_index);
+    for (unsigned i = 0; i < SITES_MAX; i++)
+        if ((svc->views[i].executor != 0) != (svc->views[i].executor_index != 0) ||
+            svc->views[i].executor_index > s->applied_index)
+            return error_set(err, STATUS_FAILED, "service %s: the executor at %s was named by entry %" PRIu64,
+                             svc->config.name, state_site_name(s, (site_id)i), svc->views[i].executor_index);
+    return STATUS_OK;
+}
+
 static enum status check_operation(const struct state *s, const struct service *svc, struct error *err)
 {
     const struct operation *op = &svc->operation;
@@ -149,7 +187,7 @@ enum status state_check(const struct state *s, struct error *err)
             if (s->services[j].present && svc->lease.epoch != 0 && s->services[j].lease.epoch == svc->lease.epoch)
                 return error_set(err, STATUS_FAILED, "services %s and %s share epoch %" PRIu64, name,
                                  s->services[j].config.name, svc->lease.epoch);
-        if (check_operation(s, svc, err) != STATUS_OK)
+        if (check_promises(s, svc, err) != STATUS_OK || check_operation(s, svc, err) != STATUS_OK)
             return err == NULL ? STATUS_FAILED : err->status;
     }
     return STATUS_OK;

@@ -40,6 +40,7 @@ enum verdict {
 /* What the cluster thinks of one site of one service. */
 struct site_view {
     node_id executor;                   /* the one node that renews, fences and promotes here; 0: none yet */
+    uint64_t executor_index;            /* the entry that named it */
     struct opinion opinions[NODES_MAX]; /* by member slot */
     enum verdict verdict;
     uint8_t evidence;   /* kinds behind it, bit per evidence_kind */
@@ -101,6 +102,12 @@ unsigned state_member_count(const struct state *s);
 uint8_t state_common_version(const struct state *s);
 /* The first configured member at `site`, preferring one that is heard; 0 when the site has none. */
 node_id state_site_node(const struct state *s, site_id site);
+
+/* The other eligible site whose executor `node` is, when the holder of the lease cannot go on without its promise: it was the executor when that
+ * holder last renewed, so it is among those that are asked. SITE_NONE: it is not. */
+site_id service_promiser_site(const struct service *svc, node_id node);
+/* One such node that is heard; 0: there is none. */
+node_id state_promiser_heard(const struct state *s, const struct service *svc);
 
 /* The deadline is enforced for this service: armed, not paused, not in shadow. Otherwise its guard is open and EXPIRED proves nothing. */
 static inline bool service_enforced(const struct service *svc)

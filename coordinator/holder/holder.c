@@ -69,12 +69,12 @@ static uint64_t next_token(struct holder *h)
     return h->last_token;
 }
 
-static void sample_begin(struct holder *h, const struct service *svc, service_id service)
+static void sample_begin(struct holder *h, const struct state *s, service_id service)
 {
     struct holder_service *hs = &h->services[service];
     struct holder_sample *sample = &hs->samples[hs->next_sample++ % HOLDER_SAMPLES_MAX];
 
-    *sample = (struct holder_sample){ .token = next_token(h), .since_index = svc->enforced_index };
+    *sample = (struct holder_sample){ .token = next_token(h), .known_index = s->applied_index };
     h->ops.guard_status(h->ops.ctx, service, sample->token);
 }
 
@@ -103,7 +103,7 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
             hs->due_us =
                 now_us +
                 (holds(h, svc, site) || may_ask(svc, site) ? (int64_t)svc->config.timing.renew_ms * 1000 : IDLE_US);
-            sample_begin(h, svc, (service_id)i);
+            sample_begin(h, s, (service_id)i);
         }
         if (hs->due_us < wake_us)
             wake_us = hs->due_us;
@@ -134,13 +134,13 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
     if (sample == NULL || sample->submitted)
         return; /* an answer to nothing that is open */
     site = svc->present && acts(h, s) ? executes_at(h, s, svc) : SITE_NONE;
-    if (guard == NULL || guard->instance == 0 || site == SITE_NONE || sample->since_index != svc->enforced_index) {
+    if (guard == NULL || guard->instance == 0 || site == SITE_NONE || sample->known_index < svc->enforced_index) {
         sample->token = 0;
         return;
     }
     report = (struct enforcement){ .enforcing = guard->enforcing && !guard->bypass,
                                    .instance = guard->instance,
-                                   .since_index = sample->since_index };
+                                   .known_index = sample->known_index };
     sample->instance = guard->instance;
     sample->t0_us = guard->now_us;
     sample->submitted = true;

@@ -42,7 +42,7 @@ struct holder_sample { /* one transmission: in memory only */
     int64_t t0_us; /* server's clock, before anything was sent */
     epoch_t epoch;
     uint32_t hold_ms;
-    uint64_t since_index; /* the enforcement setting that was applied here before the guard was asked */
+    uint64_t known_index; /* what was applied here before the guard was asked */
 };
 
 struct holder_service {

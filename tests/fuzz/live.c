@@ -91,7 +91,7 @@ static void lease(struct beginning *b)
 {
     struct command *c = next(b, COMMAND_GRANT);
     const struct service *svc = &b->s->services[0];
-    struct enforcement enforcing = { .enforcing = true, .instance = 0xa1, .since_index = svc->enforced_index };
+    struct enforcement enforcing = { .enforcing = true, .instance = 0xa1, .known_index = svc->enforced_index };
 
     c->grant.node = 1;
     c->grant.enforcement = enforcing;

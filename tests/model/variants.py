@@ -104,6 +104,7 @@ NOT_MODELLED: dict[str, str] = {
     "fsm_gates_noted": "for people",
     "fsm_executor_set": "one node a site here; it is refused while the lease is live or a step is open",
     "fsm_sighting": "the veto only refuses a promotion",
+    "fsm_promises_ended": "without promises it only delays the certificate",
     "fsm_operator_certificate": "a person's word is outside the claim",
     "fsm_member_add": "who is a member moves no right",
     "fsm_member_remove": "a holder that is removed only stops renewing",

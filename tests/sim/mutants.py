@@ -81,9 +81,9 @@ MUTANTS = {
         [("coordinator/core/certificate.c", "lease->state == LEASE_EXPIRED && lease->enforcement.enforcing", "lease->state == LEASE_EXPIRED")]),
     "report_of_an_old_setting_counts": (
         "a report made before a disarm counts after the next arm",
-        [("coordinator/core/fsm_lease.c", "if (!service_enforced(svc) || reported.since_index != svc->enforced_index)", "if (!service_enforced(svc))"),
+        [("coordinator/core/fsm_lease.c", "if (!service_enforced(svc) || reported.known_index < svc->enforced_index)", "if (!service_enforced(svc))"),
          ("coordinator/core/fsm_cluster.c", "svc->lease.enforcement.enforcing = false;", ""),
-         ("coordinator/holder/holder.c", " || sample->since_index != svc->enforced_index) {", ") {")]),
+         ("coordinator/holder/holder.c", " || sample->known_index < svc->enforced_index) {", ") {")]),
     "abort_keeps_certificates": (
         "an abort does not void the certificates",
         [("coordinator/core/fsm_operation.c", "certificate_void_all(&svc->proof); /* first this entry, then the world is touched */", "")]),

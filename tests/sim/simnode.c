@@ -146,6 +146,7 @@ static void on_wake(void *ctx)
         return;
     arena_enter(&n->arena);
     simnode_lease_tick(n);
+    simnode_promise_tick(n);
     if (simnode_acts(n))
         simnode_steps_on_state(n);
     simnode_drive(n);
@@ -168,6 +169,7 @@ static void on_tick_after_poll(void *ctx)
     arena_enter(&n->arena);
     simnode_leader_tick(n);
     simnode_lease_tick(n);
+    simnode_promise_tick(n);
     if (simnode_acts(n))
         simnode_steps_on_state(n);
 }
@@ -330,6 +332,7 @@ void simnode_start(struct simnode *n)
     simnode_steps_start(n);
     simnode_watch_start(n);
     simnode_lease_start(n);
+    simnode_promise_start(n);
     start_raft(n);
     sim_after(n->world->sim, sim_between(n->world->sim, 0, TICK_US), &n->process, on_tick, NULL, n);
     sim_after(n->world->sim, sim_between(n->world->sim, 0, beat_us(n)), &n->process, on_beat, NULL, n);

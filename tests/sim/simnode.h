@@ -4,6 +4,7 @@
 
 #include "core/leader.h"
 #include "holder/holder.h"
+#include "holder/promise.h"
 #include "raft/forward.h"
 #include "raft/rnode.h"
 #include "tests/sim/world.h"
@@ -76,6 +77,8 @@ struct simnode {
     struct holder holder;
     struct watch *watches;    /* by service and site */
     struct attempt *attempts; /* by service and run */
+    struct promises promises;
+    bool ending_promises[SERVICES_MAX]; /* a PROMISES_ENDED is on its way */
     uint64_t next_attempt;
     int64_t leader_known_us;
     int64_t transferred_us;
@@ -119,6 +122,10 @@ bool simnode_acts(const struct simnode *n);
 /* simnode_lease.c */
 void simnode_lease_start(struct simnode *n);
 void simnode_lease_tick(struct simnode *n);
+
+/* simnode_promise.c */
+void simnode_promise_start(struct simnode *n);
+void simnode_promise_tick(struct simnode *n);
 
 /* simnode_steps.c */
 void simnode_steps_start(struct simnode *n);

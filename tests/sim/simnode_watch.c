@@ -169,8 +169,8 @@ static void sighted(struct simnode *n, const struct service *svc, const struct w
     site_id site = watch->site;
     struct command *c = n->world->scratch;
 
-    if (!simnode_acts(n) || svc->lease.state != LEASE_EXPIRED || svc->lease.site != site ||
-        svc->lease.epoch != slot->epoch || slot->looked_index < svc->lease.ended_index || !service_enforced(svc))
+    if (!simnode_acts(n) || svc->lease.site != site || svc->lease.epoch != slot->epoch ||
+        !lease_forbids_since(&svc->lease, slot->looked_index) || !service_enforced(svc))
         return;
     command_clear(c, COMMAND_SIGHTING);
     simnode_set_name(n, c);

@@ -123,7 +123,7 @@ static struct enforcement enforcing(void)
 {
     return (struct enforcement){ .enforcing = true,
                                  .instance = 0xabc,
-                                 .since_index = child.state->services[0].enforced_index };
+                                 .known_index = child.state->services[0].enforced_index };
 }
 
 static void make_service(enum mode mode)

@@ -230,7 +230,7 @@ bool core_grant(struct core *k, site_id site, bool enforcing)
                                        .site = site,
                                        .node = svc->views[site].executor,
                                        .last_epoch = svc->lease.epoch,
-                                       .enforcement = { enforcing, INSTANCE, svc->enforced_index } };
+                                       .enforcement = { enforcing, INSTANCE, k->state.applied_index } };
     return core_apply(k);
 }
 
@@ -246,17 +246,34 @@ bool core_renew(struct core *k, bool enforcing)
 {
     const struct service *svc = core_app(k);
     struct enforcement report = { enforcing, svc->lease.instance_count ? svc->lease.instances[0] : INSTANCE,
-                                  svc->enforced_index };
+                                  k->state.applied_index };
 
     return renew(k, svc->lease.holder, svc->lease.epoch, svc->config.timing.ttl_ms, report);
 }
 
 bool core_renew_as(struct core *k, node_id node, epoch_t epoch, instance_id instance, uint32_t ttl_ms)
 {
-    return renew(k, node, epoch, ttl_ms, (struct enforcement){ true, instance, core_app(k)->enforced_index });
+    return renew(k, node, epoch, ttl_ms, (struct enforcement){ true, instance, k->state.applied_index });
+}
+
+bool core_promises_ended(struct core *k, node_id node)
+{
+    struct command *c = core_command(k, COMMAND_PROMISES_ENDED);
+
+    c->promises_ended = (struct command_promises_ended){ APP, core_app(k)->lease.epoch, node };
+    return core_apply(k);
 }
 
 bool core_expire(struct core *k)
+{
+    if (!core_expire_alone(k))
+        return false;
+    if (core_app(k)->lease.promises_ended_index == 0)
+        assert_accepted(core_promises_ended(k, core_app(k)->lease.site == A ? NODE_B : NODE_A), k);
+    return true;
+}
+
+bool core_expire_alone(struct core *k)
 {
     struct command *c = core_command(k, COMMAND_LEASE_EXPIRED);
     const struct lease *lease = &core_app(k)->lease;

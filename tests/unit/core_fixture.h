@@ -72,7 +72,9 @@ bool core_ready(struct core *k, site_id site, bool ready); /* by the site's own 
 bool core_grant(struct core *k, site_id site, bool enforcing);
 bool core_renew(struct core *k, bool enforcing);
 bool core_renew_as(struct core *k, node_id node, epoch_t epoch, instance_id instance, uint32_t ttl_ms);
-bool core_expire(struct core *k);
+bool core_expire(struct core *k); /* and the other site's node says that no promise extends it */
+bool core_expire_alone(struct core *k);
+bool core_promises_ended(struct core *k, node_id node);
 bool core_sight(struct core *k, node_id node, uint64_t looked_index);
 bool core_start(struct core *k, enum operation_kind kind, site_id to, uint32_t overrides);
 bool core_abort(struct core *k);

@@ -116,6 +116,7 @@ static void full_command(struct command *c, enum command_kind kind)
     case COMMAND_SIGHTING:
     case COMMAND_STEP_ASSIGN:
     case COMMAND_PROMOTE:
+    case COMMAND_PROMISES_ENDED:
     case COMMAND_KIND_COUNT:
         break;
     }
@@ -152,6 +153,7 @@ static const struct {
     PART(COMMAND_MEMBER_SET, member_set, 3),
     PART(COMMAND_LEAD, lead, 0),
     PART(COMMAND_RECOVER, recover, 0),
+    PART(COMMAND_PROMISES_ENDED, promises_ended, 7),
 };
 #undef PART
 

@@ -7,7 +7,8 @@
 
 static struct lease lease_in(enum lease_state s)
 {
-    return (struct lease){ .state = s, .epoch = EPOCH, .enforcement = { .enforcing = true } };
+    return (
+        struct lease){ .state = s, .epoch = EPOCH, .promises_ended_index = 1, .enforcement = { .enforcing = true } };
 }
 
 static struct proof given(enum certificate_kind kind, epoch_t epoch, uint64_t index)
@@ -82,6 +83,9 @@ static void an_expiry_proves_only_what_was_enforced(void **state)
     (void)state;
     assert_true(certificate_expiry_is_proof(&l));
     l.enforcement.enforcing = false;
+    assert_false(certificate_expiry_is_proof(&l));
+    l = lease_in(LEASE_EXPIRED);
+    l.promises_ended_index = 0;
     assert_false(certificate_expiry_is_proof(&l));
     for (int s = 0; s < LEASE_STATE_COUNT; s++) {
         l = lease_in((enum lease_state)s);

@@ -231,6 +231,7 @@ static void an_operation_that_can_end_is_not_given_up(void **state)
     begin_in_vain(k);
     leader_run(k, GIVE_UP_US - SECOND_US);
     assert_accepted(core_heard(k, NODE_B, true), k);
+    assert_accepted(core_assign(k, STEP_SEVER, B), k);
     assert_accepted(core_done(k, STEP_SEVER, B), k); /* a candidate */
     leader_run(k, GIVE_UP_US);
     assert_false(gives_up(k));

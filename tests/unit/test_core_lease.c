@@ -6,7 +6,7 @@
 #define HOLDER 11
 #define EPOCH 5
 
-static const struct enforcement enforced = { .enforcing = true, .instance = 0xa1, .since_index = 3 };
+static const struct enforcement enforced = { .enforcing = true, .instance = 0xa1, .known_index = 3 };
 
 static struct lease granted(void)
 {
@@ -75,14 +75,14 @@ static void a_grant_must_raise_the_epoch(void **state)
 static void a_renewal_records_its_index_its_ttl_and_its_report(void **state)
 {
     struct lease l = granted();
-    struct enforcement report = { .enforcing = false, .instance = 0xa1, .since_index = 9 };
+    struct enforcement report = { .enforcing = false, .instance = 0xa1, .known_index = 9 };
 
     (void)state;
     assert_null(lease_renew(&l, HOLDER, EPOCH, 107, 3000, report));
     assert_int_equal(l.renewed_index, 107);
     assert_int_equal(l.ttl_ms, 3000);
     assert_false(l.enforcement.enforcing);
-    assert_int_equal(l.enforcement.since_index, 9);
+    assert_int_equal(l.enforcement.known_index, 9);
 }
 
 static void a_renewal_of_another_epoch_is_refused(void **state)
@@ -233,7 +233,52 @@ static void a_grant_over_a_revoked_lease_inherits_what_may_still_run(void **stat
     assert_int_equal(l.ttl_ms, 30000);
     assert_null(lease_expire(&l, EPOCH + 1, 109, 110));
     assert_null(lease_grant(&l, A, HOLDER, EPOCH + 2, 111, 2000, enforced));
-    assert_int_equal(l.ttl_ms, 2000); /* after an expiry nothing runs */
+    assert_int_equal(l.ttl_ms, 30000); /* after an expiry a promise may */
+    assert_null(lease_expire(&l, EPOCH + 2, 111, 112));
+    assert_null(lease_end_promises(&l, EPOCH + 2, 113));
+    assert_null(lease_grant(&l, A, HOLDER, EPOCH + 3, 114, 2000, enforced));
+    assert_int_equal(l.ttl_ms, 2000);
+    assert_null(lease_revoke(&l, EPOCH + 3, 115));
+    assert_null(lease_end_promises(&l, EPOCH + 3, 116));
+    assert_null(lease_grant(&l, A, HOLDER, EPOCH + 4, 117, 1000, enforced));
+    assert_int_equal(l.ttl_ms, 2000); /* without promises, what the log allowed still runs */
+}
+
+static void promises_end_once_and_only_under_a_lease_that_is_over(void **state)
+{
+    struct lease l = { .state = LEASE_NONE };
+
+    (void)state;
+    assert_non_null(lease_end_promises(&l, 0, 90));
+    l = granted();
+    assert_non_null(lease_end_promises(&l, EPOCH, 101));
+    assert_null(lease_revoke(&l, EPOCH, 102));
+    assert_non_null(lease_end_promises(&l, EPOCH - 1, 103));
+    assert_int_equal(l.promises_ended_index, 0);
+    assert_null(lease_end_promises(&l, EPOCH, 104));
+    assert_non_null(lease_end_promises(&l, EPOCH, 105));
+    assert_int_equal(l.promises_ended_index, 104);
+    assert_null(lease_grant(&l, A, HOLDER, EPOCH + 1, 106, 2000, enforced));
+    assert_int_equal(l.promises_ended_index, 0);
+    assert_int_equal(l.enforcement.known_index, 106); /* its holder acts from the grant on */
+}
+
+static void a_write_is_forbidden_since_both_ends(void **state)
+{
+    struct lease l = granted();
+
+    (void)state;
+    assert_false(lease_forbids_since(&l, 200));
+    assert_null(lease_expire(&l, EPOCH, 100, 110));
+    assert_false(lease_forbids_since(&l, 200)); /* a promise may extend it */
+    assert_null(lease_end_promises(&l, EPOCH, 120));
+    assert_false(lease_forbids_since(&l, 119));
+    assert_true(lease_forbids_since(&l, 120));
+    l.ended_index = 130; /* in the other order */
+    assert_false(lease_forbids_since(&l, 129));
+    assert_true(lease_forbids_since(&l, 130));
+    l.state = LEASE_REVOKED;
+    assert_false(lease_forbids_since(&l, 200));
 }
 
 int main(void)
@@ -257,6 +302,8 @@ int main(void)
         cmocka_unit_test(a_server_that_cannot_be_remembered_is_not_renewed),
         cmocka_unit_test(a_lease_never_gets_shorter_while_it_may_be_acted_on),
         cmocka_unit_test(a_grant_over_a_revoked_lease_inherits_what_may_still_run),
+        cmocka_unit_test(promises_end_once_and_only_under_a_lease_that_is_over),
+        cmocka_unit_test(a_write_is_forbidden_since_both_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

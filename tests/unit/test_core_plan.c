@@ -16,7 +16,8 @@ static void assert_why(const char *part)
 
 static bool due(struct core *k, enum step step)
 {
-    return plan_run_due(core_operation(k), &core_operation(k)->runs[core_run(k, step, SITE_NONE)], k->now_ms);
+    return plan_run_due(core_app(k), core_operation(k), &core_operation(k)->runs[core_run(k, step, SITE_NONE)],
+                        k->now_ms);
 }
 
 /* A failover to B has begun, with C as the second standby. */
@@ -136,6 +137,7 @@ static void nothing_that_needs_the_promotion_is_due_before_it(void **state)
 
 static void no_step_is_due_on_the_other_side_of_the_point_of_no_return(void **state)
 {
+    static const struct service svc = { .lease = { .promises_ended_index = 1 } };
     struct operation op = { .id = 1, .kind = OPERATION_FAILOVER };
 
     (void)state;
@@ -143,8 +145,8 @@ static void no_step_is_due_on_the_other_side_of_the_point_of_no_return(void **st
     assert_true(operation_add_run(&op, STEP_PROMOTE, B));
     for (int s = 0; s < OPERATION_STATE_COUNT; s++) {
         op.state = (enum operation_state)s;
-        assert_true(plan_run_due(&op, &op.runs[0], 0) == (s != OPERATION_PROMOTED));
-        assert_true(plan_run_due(&op, &op.runs[1], 0) == (s == OPERATION_PROMOTED));
+        assert_true(plan_run_due(&svc, &op, &op.runs[0], 0) == (s != OPERATION_PROMOTED));
+        assert_true(plan_run_due(&svc, &op, &op.runs[1], 0) == (s == OPERATION_PROMOTED));
     }
 }
 

@@ -54,6 +54,39 @@ static void two_services_with_one_epoch_are_noticed(void **state)
     assert_broken(k, "share epoch");
 }
 
+static void promises_that_end_under_a_live_lease_are_noticed(void **state)
+{
+    struct core *k = *state;
+
+    core_app(k)->lease.promises_ended_index = k->state.applied_index;
+    assert_broken(k, "under a lease that is live");
+    assert_accepted(core_expire_alone(k), k);
+    core_app(k)->lease.promises_ended_index = k->state.applied_index + 1;
+    assert_broken(k, "promises ended at");
+}
+
+static void an_executor_whose_entry_is_not_applied_is_noticed(void **state)
+{
+    struct core *k = *state;
+    struct site_view *view = &core_app(k)->views[B];
+
+    view->executor_index = k->state.applied_index + 1;
+    assert_broken(k, "the executor at site-b was named by entry");
+    view->executor_index = 0;
+    assert_broken(k, "the executor at site-b was named by entry 0");
+    view->executor = 0;
+    view->executor_index = 1;
+    assert_broken(k, "the executor at site-b");
+}
+
+static void a_holder_that_knows_the_future_is_noticed(void **state)
+{
+    struct core *k = *state;
+
+    core_app(k)->lease.enforcement.known_index = k->state.applied_index + 1;
+    assert_broken(k, "its holder knows entry");
+}
+
 static void a_running_operation_over_a_live_lease_is_noticed(void **state)
 {
     struct core *k = *state;
@@ -61,6 +94,7 @@ static void a_running_operation_over_a_live_lease_is_noticed(void **state)
     core_lose_a(k);
     assert_accepted(core_start(k, OPERATION_FAILOVER, B, 0), k);
     core_app(k)->lease.state = LEASE_LIVE;
+    core_app(k)->lease.promises_ended_index = 0;
     core_app(k)->proof = (struct proof){ 0 };
     assert_broken(k, "live under a running operation");
 }
@@ -158,6 +192,9 @@ int main(void)
         TEST(a_lease_of_another_site_than_the_primary_is_noticed),
         TEST(a_live_lease_without_holder_or_ttl_is_noticed),
         TEST(two_services_with_one_epoch_are_noticed),
+        TEST(promises_that_end_under_a_live_lease_are_noticed),
+        TEST(an_executor_whose_entry_is_not_applied_is_noticed),
+        TEST(a_holder_that_knows_the_future_is_noticed),
         TEST(a_running_operation_over_a_live_lease_is_noticed),
         TEST(a_promoted_operation_without_a_new_epoch_is_noticed),
         TEST(names_lead_to_numbers_and_back),

@@ -145,7 +145,7 @@ static void a_renewal_is_sampled_sent_and_opens_the_guard(void **state)
     assert_int_equal(sent->renew.ttl_ms, 2000);
     assert_true(sent->renew.enforcement.enforcing);
     assert_int_equal(sent->renew.enforcement.instance, INSTANCE);
-    assert_int_equal(sent->renew.enforcement.since_index, core_app(k)->enforced_index);
+    assert_int_equal(sent->renew.enforcement.known_index, k->state.applied_index);
     assert_int_equal(count(OPENED), 0); /* not before the log has answered */
     holder_on_outcome(&holder, APP, token, true, epoch(k));
     assert_int_equal(count(OPENED), 1);
