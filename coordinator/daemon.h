@@ -36,13 +36,24 @@ struct daemon_unsent {
     void *ctx;
 };
 
-struct daemon_guard {            /* one local server's lease_guard, and what the log was told of it */
-    struct guard_client *client; /* NULL: the node's file names no guard socket */
-    char silent[ERROR_TEXT_MAX]; /* why it gave no answer; "": it did */
-    char refused[16];            /* why it did not open; "": it did */
-    epoch_t held_epoch;          /* of the lease that this node holds; 0: none */
-    int64_t renewed_us;          /* when that was renewed last */
-    bool overdue;                /* it has not been renewed in time */
+enum daemon_message { MESSAGE_BEAT = MESSAGE_APPLICATION, MESSAGE_PROMISE_ASK, MESSAGE_PROMISE_ANSWER };
+
+struct daemon_guard {                         /* one local server's lease_guard, and what the log was told of it */
+    struct guard_client *client;              /* NULL: the node's file names no guard socket */
+    char silent[ERROR_TEXT_MAX];              /* why it gave no answer; "": it did */
+    char refused[16];                         /* why it did not open; "": it did */
+    epoch_t held_epoch;                       /* of the lease that this node holds; 0: none */
+    int64_t renewed_us;                       /* when that was renewed last */
+    bool overdue;                             /* it has not been renewed in time */
+    bool asking;                              /* other nodes are asked for promises */
+    bool on_promises;                         /* the holder's, as it was logged */
+    int64_t on_promises_us;                   /* since when */
+    enum promise_verdict answered[NODES_MAX]; /* by member slot, to the last question, as it was logged */
+};
+
+struct daemon_promised { /* what this node last answered to a holder, as it was logged */
+    enum promise_verdict verdict;
+    int64_t at_us;
 };
 
 struct daemon_setup { /* one local server's canary table */
@@ -75,6 +86,7 @@ struct daemon {
 
     struct holder holder;
     struct promises promises;
+    struct daemon_promised promised[SERVICES_MAX];
     bool ending_promises[SERVICES_MAX];       /* a PROMISES_ENDED of ours is on its way */
     struct daemon_guard guards[SERVICES_MAX]; /* by index into config.local */
     struct daemon_setup setups[SERVICES_MAX]; /* likewise */
@@ -141,9 +153,14 @@ void daemon_lease_follow(struct daemon *d); /* the configuration may have named 
 void daemon_lease_tick(struct daemon *d);
 void daemon_lease_close(struct daemon *d, void (*closed)(void *ctx));
 
+struct daemon_guard *daemon_guard_of(struct daemon *d, service_id service); /* NULL when this host has none */
+
 /* daemon_promise.c */
 void daemon_promise_init(struct daemon *d);
 void daemon_promise_tick(struct daemon *d); /* says in the log that promises are over */
+void daemon_promise_ask(void *ctx, node_id to, const struct promise_ask *ask);
+void daemon_promise_receive(struct daemon *d, node_id from, uint8_t type, const uint8_t *bytes, size_t length);
+void daemon_promise_note(struct daemon *d, service_id service); /* the guard was opened: by the log, or by promises */
 
 /* daemon_notify.c */
 void daemon_notify(const char *text); /* "READY=1", "STOPPING=1" */

@@ -13,7 +13,7 @@
 #define GUARD_TIMEOUT_MS 1000u
 
 /* The service's local guard; NULL when this host has none. */
-static struct daemon_guard *guard_of(struct daemon *d, service_id service)
+struct daemon_guard *daemon_guard_of(struct daemon *d, service_id service)
 {
     for (unsigned i = 0; i < d->config.local_count; i++)
         if (text_equal(d->config.local[i].service, d->state->services[service].config.name))
@@ -44,7 +44,7 @@ static struct asked *asked_new(struct daemon *d, service_id service, uint64_t to
 /* One line when a guard stops answering and one when it answers again, however often it is asked. */
 static void note_answer(struct daemon *d, service_id service, const struct error *err)
 {
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
 
     if (guard == NULL || text_equal(guard->silent, err != NULL ? err->text : ""))
         return;
@@ -75,7 +75,7 @@ static void on_status(void *ctx, const struct guard_answer *answer, const struct
 static void guard_status(void *ctx, service_id service, uint64_t token)
 {
     struct daemon *d = ctx;
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
 
     if (guard != NULL)
         guard_status_begin(guard->client, GUARD_TIMEOUT_MS, on_status, asked_new(d, service, token));
@@ -85,7 +85,7 @@ static void guard_status(void *ctx, service_id service, uint64_t token)
 static void note_effect(struct daemon *d, service_id service, const struct guard_answer *answer,
                         const struct error *err)
 {
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
     const char *why = err == NULL ? "" : answer->reason[0] != '\0' ? answer->reason : status_word(err->status);
 
     if (guard == NULL || text_equal(guard->refused, why))
@@ -111,17 +111,18 @@ static void guard_open(void *ctx, service_id service, instance_id instance, epoc
                        uint32_t hold_ms)
 {
     struct daemon *d = ctx;
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
 
     if (guard != NULL)
         guard_open_begin(guard->client, instance, epoch, t0_us, hold_ms, GUARD_TIMEOUT_MS, on_effect,
                          asked_new(d, service, 0));
+    daemon_promise_note(d, service);
 }
 
 static void guard_bypass(void *ctx, service_id service, bool on, instance_id instance, epoch_t epoch)
 {
     struct daemon *d = ctx;
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
 
     if (guard == NULL)
         return;
@@ -135,7 +136,7 @@ static void guard_bypass(void *ctx, service_id service, bool on, instance_id ins
 static void note_lease(struct daemon *d, service_id service)
 {
     const struct service *svc = &d->state->services[service];
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
     epoch_t held = lease_live(&svc->lease) && svc->lease.holder == d->self ? svc->lease.epoch : 0;
 
     if (guard == NULL || guard->held_epoch == held)
@@ -150,13 +151,14 @@ static void note_lease(struct daemon *d, service_id service)
     guard->held_epoch = held;
     guard->renewed_us = clock_now_us();
     guard->overdue = false;
+    guard->asking = guard->on_promises = false;
 }
 
 /* Cut off from the cluster, this node still reads "live" in its state, while its guard has closed by itself. */
 static void note_overdue(struct daemon *d, service_id service, int64_t now_us)
 {
     const struct service *svc = &d->state->services[service];
-    struct daemon_guard *guard = guard_of(d, service);
+    struct daemon_guard *guard = daemon_guard_of(d, service);
     int64_t hold_ms = (int64_t)svc->lease.ttl_ms - (int64_t)svc->config.timing.margin_ms;
     bool overdue = guard != NULL && guard->held_epoch != 0 && now_us - guard->renewed_us > hold_ms * 1000;
 
@@ -167,9 +169,10 @@ static void note_overdue(struct daemon *d, service_id service, int64_t now_us)
         log_event(LOG_LEVEL_WARNING, "lease_overdue",
                   "service=%s epoch=%" PRIu64 " ms=%" PRId64 " enforced=%s reason=%s", svc->config.name,
                   guard->held_epoch, (now_us - guard->renewed_us) / 1000, service_enforced(svc) ? "yes" : "no",
-                  guard->silent[0] != '\0'                               ? "the guard gives no answer"
-                  : rnode_leadership(node_uv_rnode(d->node)).leader == 0 ? "no leader is known"
-                                                                         : "no renewal was accepted");
+                  guard->silent[0] != '\0' ? "the guard gives no answer"
+                  : rnode_leadership(node_uv_rnode(d->node)).leader == 0
+                      ? "no leader is known, and not every other site's node promises not to take over"
+                      : "no renewal was accepted");
     else if (guard->held_epoch != 0)
         log_event(LOG_LEVEL_INFO, "lease_renewed", "service=%s epoch=%" PRIu64, svc->config.name, guard->held_epoch);
 }
@@ -177,13 +180,16 @@ static void note_overdue(struct daemon *d, service_id service, int64_t now_us)
 static void on_renewed(void *ctx, enum status status, const struct outcome *outcome)
 {
     struct asked *a = ctx;
-    struct daemon_guard *guard = guard_of(a->daemon, a->service);
-    bool accepted = status == STATUS_OK && outcome->status == STATUS_OK;
+    struct daemon_guard *guard = daemon_guard_of(a->daemon, a->service);
+    enum holder_answer answer = status != STATUS_OK            ? HOLDER_UNREACHED
+                                : outcome->status == STATUS_OK ? HOLDER_ACCEPTED
+                                                               : HOLDER_REFUSED;
 
-    if (accepted && guard != NULL)
+    if (answer == HOLDER_ACCEPTED && guard != NULL)
         guard->renewed_us = clock_now_us();
     if (!a->daemon->closing)
-        holder_on_outcome(&a->daemon->holder, a->service, a->token, accepted, accepted ? outcome->value : 0);
+        holder_on_outcome(&a->daemon->holder, a->service, a->token, answer,
+                          answer == HOLDER_ACCEPTED ? outcome->value : 0);
     free(a);
 }
 
@@ -203,9 +209,12 @@ static void submit(void *ctx, service_id service, uint64_t token, const struct c
 
 void daemon_lease_init(struct daemon *d)
 {
-    struct holder_ops ops = {
-        .ctx = d, .guard_status = guard_status, .guard_open = guard_open, .guard_bypass = guard_bypass, .submit = submit
-    };
+    struct holder_ops ops = { .ctx = d,
+                              .guard_status = guard_status,
+                              .guard_open = guard_open,
+                              .guard_bypass = guard_bypass,
+                              .submit = submit,
+                              .ask = daemon_promise_ask };
     uint64_t first = 0;
 
     ASSERT(getrandom(&first, sizeof first, 0) == (ssize_t)sizeof first);
@@ -223,7 +232,7 @@ void daemon_lease_follow(struct daemon *d)
 {
     for (unsigned i = 0; i < SERVICES_MAX; i++) {
         holder_set_local(&d->holder, (service_id)i,
-                         d->state->services[i].present && guard_of(d, (service_id)i) != NULL);
+                         d->state->services[i].present && daemon_guard_of(d, (service_id)i) != NULL);
         if (daemon_acts(d))
             note_lease(d, (service_id)i);
     }

@@ -11,7 +11,6 @@
 #include "base/text.h"
 #include "io/log.h"
 
-#define MESSAGE_BEAT MESSAGE_APPLICATION
 #define BEAT_VERSION 1
 #define REPORT_DEADLINE_MS 3000u
 
@@ -185,4 +184,6 @@ void daemon_on_message(void *ctx, node_id from, uint8_t type, const uint8_t *byt
 
     if (type == MESSAGE_BEAT && length >= 1 && bytes[0] == BEAT_VERSION)
         leader_heard(&d->leader, d->state, from);
+    else if (!d->closing)
+        daemon_promise_receive(d, from, type, bytes, length);
 }

@@ -249,8 +249,7 @@ void fsm_operator_certificate(struct state *s, const struct command *c, struct o
     }
     waiting = !vetoed && svc->lease.promises_ended_index == 0 ? state_promiser_heard(s, svc) : 0;
     if (waiting != 0) {
-        fsm_refuse(o,
-                   "node %s has yet to say that its promises are over: it does so by itself, within %" PRIu32 " ms",
+        fsm_refuse(o, "node %s has yet to say that its promises are over: it does so by itself, within %" PRIu32 " ms",
                    state_node_name(s, waiting), svc->lease.ttl_ms);
         return;
     }

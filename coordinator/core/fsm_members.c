@@ -112,7 +112,7 @@ static void forget(struct state *s, unsigned slot)
 
             view->opinions[slot] = (struct opinion){ 0 };
             if (view->executor == node)
-                view->executor = 0; /* the leader names the site's next one */
+                fsm_name_executor(s, view, 0); /* the leader names the site's next one */
         }
     s->members[slot] = (struct member){ 0 };
     if (s->lead_wanted == node)

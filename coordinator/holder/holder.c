@@ -95,6 +95,8 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us)
         if (site == SITE_NONE)
             continue;
         if (hs->seen_epoch != svc->lease.epoch) {
+            hs->unanswered = 0;
+            hs->on_promises = false;
             hs->seen_epoch =
                 svc->lease.epoch; /* the first renewal of an epoch is sent at once: until then its guard is closed */
             hs->due_us = now_us;
@@ -122,12 +124,34 @@ static void follow_enforcement(struct holder *h, const struct service *svc, serv
         h->ops.guard_bypass(h->ops.ctx, service, bypass, guard->instance, svc->lease.epoch);
 }
 
+/* The server life that the log has seen this lease open last; no other is opened without the log. */
+static bool opened_by_log(const struct lease *lease, instance_id instance)
+{
+    return lease->instance_count > 0 && lease->instances[lease->instance_count - 1] == instance;
+}
+
+static void ask_promises(struct holder *h, const struct state *s, struct holder_sample *sample,
+                         const struct command_renew *renew)
+{
+    const struct service *svc = &s->services[renew->service];
+    struct promise_ask ask = { .token = sample->token, .config_version = s->config_version, .renew = *renew };
+
+    if (!service_enforced(svc) || !renew->enforcement.enforcing || renew->ttl_ms > svc->lease.ttl_ms ||
+        !opened_by_log(&svc->lease, renew->enforcement.instance))
+        return;
+    sample->asked_count = promise_askees(svc, sample->asked);
+    sample->missing = (1u << sample->asked_count) - 1;
+    for (unsigned i = 0; i < sample->asked_count; i++)
+        h->ops.ask(h->ops.ctx, sample->asked[i], &ask);
+}
+
 void holder_on_guard(struct holder *h, const struct state *s, service_id service, uint64_t token,
                      const struct holder_guard *guard)
 {
     const struct service *svc = &s->services[service];
     struct holder_sample *sample = sample_by_token(&h->services[service], token);
     struct command *c = &h->command;
+    struct command_renew renew;
     struct enforcement report;
     site_id site;
 
@@ -148,9 +172,12 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
     if (holds(h, svc, site)) {
         sample->epoch = svc->lease.epoch;
         sample->hold_ms = svc->config.timing.ttl_ms - svc->config.timing.margin_ms;
+        renew = (struct command_renew){ service, svc->lease.epoch, h->self, svc->config.timing.ttl_ms, report };
         command_clear(c, COMMAND_RENEW);
-        c->renew = (struct command_renew){ service, svc->lease.epoch, h->self, svc->config.timing.ttl_ms, report };
+        c->renew = renew;
         h->ops.submit(h->ops.ctx, service, token, c);
+        if (h->services[service].unanswered++ > 0)
+            ask_promises(h, s, sample, &renew);
         return;
     }
     if (!may_ask(svc, site) || guard->in_recovery) {
@@ -162,16 +189,49 @@ void holder_on_guard(struct holder *h, const struct state *s, service_id service
     h->ops.submit(h->ops.ctx, service, token, c); /* a grant opens nothing: its first renewal does */
 }
 
-void holder_on_outcome(struct holder *h, service_id service, uint64_t token, bool accepted, uint64_t value)
+void holder_on_outcome(struct holder *h, service_id service, uint64_t token, enum holder_answer answer, uint64_t value)
 {
-    struct holder_sample *sample = sample_by_token(&h->services[service], token);
+    struct holder_service *hs = &h->services[service];
+    struct holder_sample *sample = sample_by_token(hs, token);
     struct holder_sample answered;
 
-    if (sample == NULL || !sample->submitted)
-        return;
+    if (sample == NULL || !sample->submitted || answer == HOLDER_UNREACHED)
+        return; /* promises may still answer it */
     answered = *sample;
     sample->token = 0;
-    if (!accepted || answered.epoch == 0 || value != answered.epoch)
-        return; /* refused, unknown, or the answer to a grant */
+    hs->unanswered = 0;
+    if (answer != HOLDER_ACCEPTED || answered.epoch == 0 || value != answered.epoch)
+        return; /* refused, or the answer to a grant */
+    hs->on_promises = false;
     h->ops.guard_open(h->ops.ctx, service, answered.instance, answered.epoch, answered.t0_us, answered.hold_ms);
+}
+
+/* Those that were asked are still all that could be promoted. */
+static bool asked_all(const struct service *svc, const struct holder_sample *sample)
+{
+    node_id now[SITES_MAX];
+    unsigned count = promise_askees(svc, now);
+
+    return count == sample->asked_count && memcmp(now, sample->asked, count * sizeof now[0]) == 0;
+}
+
+void holder_on_promise(struct holder *h, const struct state *s, service_id service, uint64_t token, node_id from)
+{
+    const struct service *svc = &s->services[service];
+    struct holder_sample *sample = sample_by_token(&h->services[service], token);
+    site_id site;
+
+    if (sample == NULL || sample->missing == 0)
+        return;
+    for (unsigned i = 0; i < sample->asked_count; i++)
+        if (sample->asked[i] == from)
+            sample->missing &= ~(1u << i);
+    if (sample->missing != 0)
+        return;
+    site = svc->present && acts(h, s) ? executes_at(h, s, svc) : SITE_NONE;
+    if (site == SITE_NONE || !holds(h, svc, site) || svc->lease.epoch != sample->epoch || !service_enforced(svc) ||
+        !asked_all(svc, sample))
+        return;
+    h->services[service].on_promises = true;
+    h->ops.guard_open(h->ops.ctx, service, sample->instance, sample->epoch, sample->t0_us, sample->hold_ms);
 }

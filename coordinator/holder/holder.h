@@ -5,11 +5,14 @@
  * clock) -> RENEW through the log -> open(instance, epoch, t0, ttl - margin). Everything is asynchronous and per service: a hung server starves
  * no other. When it fails: no answer means no renewal, and the guard closes by itself at its deadline.
  *
+ * Without a leader: when a renewal is due and the one before was not answered, the executors of all other eligible sites are asked for a promise, too
+ * (holder/promise.h); with the promises of all of them the same open() follows. The log's next answer takes over.
+ *
  * Knows no socket and no clock: time is an argument, effects are `ops`, so that the simulator runs the same code. */
 #ifndef COORD_HOLDER_HOLDER_H
 #define COORD_HOLDER_HOLDER_H
 
-#include "core/command.h"
+#include "holder/promise.h"
 
 /* Transmissions of one service that may wait for an answer; an older one is forgotten, and its answer with it. */
 #define HOLDER_SAMPLES_MAX 8
@@ -33,6 +36,15 @@ struct holder_ops {
     void (*guard_bypass)(void *ctx, service_id service, bool on, instance_id instance, epoch_t epoch);
     /* RENEW or GRANT into the log; the answer comes by holder_on_outcome(), later or never. */
     void (*submit)(void *ctx, service_id service, uint64_t token, const struct command *command);
+    /* To another node, which may answer by holder_on_promise(), later or never. */
+    void (*ask)(void *ctx, node_id to, const struct promise_ask *ask);
+};
+
+/* What became of a RENEW or GRANT. */
+enum holder_answer {
+    HOLDER_ACCEPTED,
+    HOLDER_REFUSED,
+    HOLDER_UNREACHED /* it may or may not be in the log */
 };
 
 struct holder_sample { /* one transmission: in memory only */
@@ -43,6 +55,9 @@ struct holder_sample { /* one transmission: in memory only */
     epoch_t epoch;
     uint32_t hold_ms;
     uint64_t known_index; /* what was applied here before the guard was asked */
+    unsigned asked_count; /* for promises; 0: nobody was */
+    node_id asked[SITES_MAX];
+    uint32_t missing; /* bit per asked one that has not promised yet */
 };
 
 struct holder_service {
@@ -50,6 +65,8 @@ struct holder_service {
     epoch_t seen_epoch; /* a new one is renewed at once */
     bool local;         /* this host has a server of the service */
     unsigned next_sample;
+    unsigned unanswered; /* renewals since the log has last answered one */
+    bool on_promises;    /* what opened the guard last were promises, not the log */
     struct holder_sample samples[HOLDER_SAMPLES_MAX];
 };
 
@@ -75,7 +92,9 @@ int64_t holder_tick(struct holder *h, const struct state *s, int64_t now_us);
 /* `guard` is NULL when it did not answer: that transmission ends without a renewal. */
 void holder_on_guard(struct holder *h, const struct state *s, service_id service, uint64_t token,
                      const struct holder_guard *guard);
-/* Only a renewal that the log accepted opens the guard. */
-void holder_on_outcome(struct holder *h, service_id service, uint64_t token, bool accepted, uint64_t value);
+/* Only a renewal that the log accepted opens the guard, or the promises of all that were asked. */
+void holder_on_outcome(struct holder *h, service_id service, uint64_t token, enum holder_answer answer, uint64_t value);
+/* `from` has promised, in answer to the transmission `token`. */
+void holder_on_promise(struct holder *h, const struct state *s, service_id service, uint64_t token, node_id from);
 
 #endif

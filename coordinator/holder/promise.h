@@ -35,6 +35,7 @@ enum promise_verdict { PROMISE_VERDICT_LIST(PROMISE_ENUM) PROMISE_VERDICT_COUNT 
 struct promise_answer {
     service_id service;
     uint64_t token;
+    epoch_t epoch;
     enum promise_verdict verdict;
 };
 

@@ -32,6 +32,7 @@ static void visit_answer(struct codec *c, struct promise_answer *answer)
     visit_version(c);
     codec_service(c, &answer->service);
     codec_u64(c, &answer->token);
+    codec_u64(c, &answer->epoch);
     CODEC_ENUM(c, &answer->verdict, PROMISE_VERDICT_COUNT);
 }
 

@@ -48,7 +48,7 @@ MUTANTS = {
           "sample->hold_ms = svc->config.timing.ttl_ms + svc->config.timing.ttl_ms / 4;")]),
     "holder_opens_without_an_answer": (
         "the guard is opened whether or not the log accepted the renewal",
-        [("coordinator/holder/holder.c", "if (!accepted || answered.epoch == 0 || value != answered.epoch)", "if (answered.epoch == 0)")]),
+        [("coordinator/holder/holder.c", "if (answer != HOLDER_ACCEPTED || answered.epoch == 0 || value != answered.epoch)", "if (answered.epoch == 0)")]),
     "holder_samples_late": (
         "t0 is taken when the answer arrives, not before the renewal was sent",
         [("tests/sim/simnode_lease.c", "(void)guard_open(s, q->instance, q->epoch, q->t0_us, q->hold_ms);",

@@ -13,7 +13,6 @@
 #define WALL_SKEW_MS 2000 /* wall clocks are never trusted, so they may be wrong */
 #define DISK_LATENCY_MIN_US 50
 #define DISK_LATENCY_MAX_US 4000
-#define MESSAGE_BEAT MESSAGE_APPLICATION
 
 int64_t simnode_now_us(const struct simnode *n)
 {
@@ -59,6 +58,8 @@ static void on_message(void *receiver, unsigned from, const void *data, size_t s
     arena_enter(&n->arena);
     if (bytes[0] == MESSAGE_BEAT)
         leader_heard(&n->leader, n->state, from + 1);
+    else if (bytes[0] > MESSAGE_BEAT)
+        simnode_promise_receive(n, from + 1, bytes[0], bytes + 1, size_bytes - 1);
     else
         forward_receive(n->forward, from + 1, bytes[0], bytes + 1, size_bytes - 1);
 }
@@ -79,6 +80,11 @@ static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t 
     return net_send(&n->world->net, n->host, peer->host, &peer->process, on_message, peer, buffer, length + 1)
                ? STATUS_OK
                : STATUS_UNREACHABLE;
+}
+
+void simnode_send(struct simnode *n, node_id to, uint8_t type, const uint8_t *bytes, size_t length)
+{
+    (void)link_send(n, to, type, bytes, length);
 }
 
 /* --- submissions --- */

@@ -9,6 +9,8 @@
 #include "raft/rnode.h"
 #include "tests/sim/world.h"
 
+enum simnode_message { MESSAGE_BEAT = MESSAGE_APPLICATION, MESSAGE_PROMISE_ASK, MESSAGE_PROMISE_ANSWER };
+
 #define LOOKS_IN_FLIGHT 8 /* of one node at one server */
 
 struct look_slot { /* one look under way */
@@ -105,6 +107,7 @@ void simnode_submit(struct simnode *n, const struct command *c, unsigned deadlin
 /* Something changed: look at everything at the next opportunity. */
 void simnode_wake(struct simnode *n);
 void simnode_drive(struct simnode *n);
+void simnode_send(struct simnode *n, node_id to, uint8_t type, const uint8_t *bytes, size_t length);
 void simnode_set_name(const struct simnode *n, struct command *c);
 
 /* simnode_log.c */
@@ -124,6 +127,8 @@ void simnode_lease_start(struct simnode *n);
 void simnode_lease_tick(struct simnode *n);
 
 /* simnode_promise.c */
+void simnode_promise_ask(void *ctx, node_id to, const struct promise_ask *ask);
+void simnode_promise_receive(struct simnode *n, node_id from, uint8_t type, const uint8_t *bytes, size_t length);
 void simnode_promise_start(struct simnode *n);
 void simnode_promise_tick(struct simnode *n);
 

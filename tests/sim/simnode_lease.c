@@ -114,9 +114,11 @@ struct transmission { /* lives in the node's arena: a crash frees it */
 static void on_renewed(struct simnode *n, void *ctx, enum status status, const struct outcome *outcome)
 {
     struct transmission *t = ctx;
-    bool accepted = status == STATUS_OK && outcome->status == STATUS_OK;
+    enum holder_answer answer = status != STATUS_OK            ? HOLDER_UNREACHED
+                                : outcome->status == STATUS_OK ? HOLDER_ACCEPTED
+                                                               : HOLDER_REFUSED;
 
-    holder_on_outcome(&n->holder, t->service, t->token, accepted, accepted ? outcome->value : 0);
+    holder_on_outcome(&n->holder, t->service, t->token, answer, answer == HOLDER_ACCEPTED ? outcome->value : 0);
     raft_free(t);
 }
 
@@ -142,7 +144,8 @@ void simnode_lease_start(struct simnode *n)
                               .guard_status = guard_status,
                               .guard_open = holder_guard_open,
                               .guard_bypass = holder_guard_bypass,
-                              .submit = submit };
+                              .submit = submit,
+                              .ask = simnode_promise_ask };
 
     holder_init(&n->holder, n->id, sim_random(n->world->sim, UINT64_MAX), &ops);
 }

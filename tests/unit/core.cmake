@@ -12,4 +12,6 @@ endif()
 if(TARGET coord_holder)
   coord_test(test_holder unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_holder.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c
              LINKS coord_holder)
+  coord_test(test_promise unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_promise.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c
+             LINKS coord_holder)
 endif()

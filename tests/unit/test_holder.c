@@ -6,7 +6,7 @@
 #define EFFECTS_MAX 64
 #define FIRST_TOKEN UINT64_C(1000)
 
-enum effect_kind { ASKED, OPENED, BYPASSED, SUBMITTED };
+enum effect_kind { ASKED, OPENED, BYPASSED, SUBMITTED, PROMISE };
 
 struct effect {
     enum effect_kind kind;
@@ -19,6 +19,8 @@ struct effect {
     enum command_kind command;
     struct command_renew renew;
     struct command_grant grant;
+    node_id to;
+    struct promise_ask ask;
 };
 
 static struct holder holder;
@@ -78,10 +80,19 @@ static void on_submit(void *ctx, service_id service, uint64_t token, const struc
         e->grant = command->grant;
 }
 
+static void on_ask(void *ctx, node_id to, const struct promise_ask *ask)
+{
+    struct effect *e = add(PROMISE);
+
+    (void)ctx;
+    e->to = to;
+    e->ask = *ask;
+}
+
 static void start(node_id self)
 {
     struct holder_ops ops = {
-        .guard_status = on_status, .guard_open = on_open, .guard_bypass = on_bypass, .submit = on_submit
+        .guard_status = on_status, .guard_open = on_open, .guard_bypass = on_bypass, .submit = on_submit, .ask = on_ask
     };
 
     holder_init(&holder, self, FIRST_TOKEN, &ops);
@@ -147,7 +158,7 @@ static void a_renewal_is_sampled_sent_and_opens_the_guard(void **state)
     assert_int_equal(sent->renew.enforcement.instance, INSTANCE);
     assert_int_equal(sent->renew.enforcement.known_index, k->state.applied_index);
     assert_int_equal(count(OPENED), 0); /* not before the log has answered */
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 1);
     assert_int_equal(last(OPENED)->instance, INSTANCE);
     assert_int_equal(last(OPENED)->epoch, epoch(k));
@@ -159,7 +170,7 @@ static void a_refused_renewal_opens_nothing(void **state)
 {
     struct core *k = *state;
 
-    holder_on_outcome(&holder, APP, transmit(k), false, epoch(k));
+    holder_on_outcome(&holder, APP, transmit(k), HOLDER_REFUSED, epoch(k));
     assert_int_equal(count(OPENED), 0);
 }
 
@@ -168,9 +179,9 @@ static void an_answer_with_an_unknown_token_opens_nothing(void **state)
     struct core *k = *state;
     uint64_t token = transmit(k);
 
-    holder_on_outcome(&holder, APP, token + 1, true, epoch(k));
-    holder_on_outcome(&holder, APP, 0, true, epoch(k));
-    holder_on_outcome(&holder, APP + 1, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token + 1, HOLDER_ACCEPTED, epoch(k));
+    holder_on_outcome(&holder, APP, 0, HOLDER_ACCEPTED, epoch(k));
+    holder_on_outcome(&holder, APP + 1, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 0);
 }
 
@@ -179,8 +190,8 @@ static void a_duplicate_of_an_answer_opens_nothing(void **state)
     struct core *k = *state;
     uint64_t token = transmit(k);
 
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 1);
 }
 
@@ -190,7 +201,7 @@ static void an_answer_to_an_earlier_life_opens_nothing(void **state)
     uint64_t token = transmit(k);
 
     start(NODE_A);
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 0);
 }
 
@@ -198,7 +209,7 @@ static void an_answer_of_another_epoch_opens_nothing(void **state)
 {
     struct core *k = *state;
 
-    holder_on_outcome(&holder, APP, transmit(k), true, epoch(k) + 1);
+    holder_on_outcome(&holder, APP, transmit(k), HOLDER_ACCEPTED, epoch(k) + 1);
     assert_int_equal(count(OPENED), 0);
 }
 
@@ -207,7 +218,7 @@ static void an_answer_before_the_submission_opens_nothing(void **state)
     struct core *k = *state;
 
     (void)holder_tick(&holder, &k->state, now_us);
-    holder_on_outcome(&holder, APP, last(ASKED)->token, true, epoch(k));
+    holder_on_outcome(&holder, APP, last(ASKED)->token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 0);
     holder_on_guard(&holder, &k->state, APP, last(ASKED)->token, &guard); /* and ends nothing */
     assert_int_equal(count(SUBMITTED), 1);
@@ -219,7 +230,7 @@ static void what_is_opened_is_what_was_sent_whatever_is_configured_since(void **
     uint64_t token = transmit(k);
 
     core_app(k)->config.timing.ttl_ms = 30000;
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(last(OPENED)->hold_ms, 1800);
 }
 
@@ -247,7 +258,7 @@ static void a_second_answer_of_the_guard_is_not_sent(void **state)
     holder_on_guard(&holder, &k->state, APP, token, &guard);
     holder_on_guard(&holder, &k->state, APP, token + 7, &guard);
     assert_int_equal(count(SUBMITTED), 1);
-    holder_on_outcome(&holder, APP, token, true, epoch(k));
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(last(OPENED)->t0_us, 900);
 }
 
@@ -258,7 +269,7 @@ static void an_older_transmission_than_the_ring_holds_is_forgotten(void **state)
 
     for (unsigned i = 0; i < HOLDER_SAMPLES_MAX; i++)
         (void)transmit(k);
-    holder_on_outcome(&holder, APP, first, true, epoch(k));
+    holder_on_outcome(&holder, APP, first, HOLDER_ACCEPTED, epoch(k));
     assert_int_equal(count(OPENED), 0);
 }
 
@@ -370,7 +381,7 @@ static void the_primarys_node_asks_again_after_an_expiry(void **state)
     assert_int_equal(last(SUBMITTED)->command, COMMAND_GRANT);
     assert_int_equal(last(SUBMITTED)->grant.last_epoch, epoch(k));
     assert_int_equal(last(SUBMITTED)->grant.site, A);
-    holder_on_outcome(&holder, APP, token, true, epoch(k) + 1);
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k) + 1);
     assert_int_equal(count(OPENED), 0); /* a grant opens nothing: its first renewal does */
 }
 
@@ -484,6 +495,202 @@ static void a_site_that_is_not_the_primary_has_no_bypass(void **state)
     assert_int_equal(count(SUBMITTED), 0);
 }
 
+/* --- without a leader --- */
+
+/* A renewal that nobody answers, and the next one, whose token this is. */
+static uint64_t transmit_unanswered(struct core *k)
+{
+    (void)transmit(k);
+    return transmit(k);
+}
+
+static void nobody_is_asked_while_the_log_answers(void **state)
+{
+    struct core *k = *state;
+
+    for (unsigned i = 0; i < 5; i++)
+        holder_on_outcome(&holder, APP, transmit(k), HOLDER_ACCEPTED, epoch(k));
+    assert_int_equal(count(PROMISE), 0);
+    (void)transmit(k); /* this one is not answered, as the next shows */
+    assert_int_equal(count(PROMISE), 0);
+    holder_on_outcome(&holder, APP, transmit(k), HOLDER_REFUSED, 0); /* an answer, too */
+    assert_int_equal(count(PROMISE), 1);
+    (void)transmit(k);
+    assert_int_equal(count(PROMISE), 1);
+}
+
+static void an_unanswered_renewal_asks_the_other_sites_executor(void **state)
+{
+    struct core *k = *state;
+    uint64_t token = transmit_unanswered(k);
+    const struct effect *e = last(PROMISE);
+
+    assert_int_equal(count(PROMISE), 1);
+    assert_int_equal(e->to, NODE_B);
+    assert_int_equal(e->ask.token, token);
+    assert_int_equal(e->ask.config_version, k->state.config_version);
+    assert_memory_equal(&e->ask.renew, &last(SUBMITTED)->renew, sizeof e->ask.renew);
+    assert_int_equal(count(OPENED), 0);
+    guard.now_us = 5555; /* of a later sample */
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_int_equal(count(OPENED), 1);
+    assert_int_equal(last(OPENED)->t0_us, 900); /* from before it was asked */
+    assert_int_equal(last(OPENED)->hold_ms, 1800);
+    assert_int_equal(last(OPENED)->epoch, epoch(k));
+    assert_true(holder.services[APP].on_promises);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B); /* a duplicate */
+    assert_int_equal(count(OPENED), 1);
+    holder_on_outcome(&holder, APP, token, HOLDER_ACCEPTED, epoch(k)); /* the log takes over */
+    assert_int_equal(count(OPENED), 2);
+    assert_false(holder.services[APP].on_promises);
+}
+
+static void without_the_promise_of_every_site_nothing_is_opened(void **state)
+{
+    struct core *k = *state;
+    uint64_t token;
+
+    core_add_c(k);
+    token = transmit_unanswered(k);
+    assert_int_equal(count(PROMISE), 2);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_A); /* who was not asked */
+    holder_on_promise(&holder, &k->state, APP, token, 99);
+    assert_int_equal(count(OPENED), 0);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_C);
+    assert_int_equal(count(OPENED), 1);
+}
+
+static void promises_of_two_questions_do_not_add_up(void **state)
+{
+    struct core *k = *state;
+    uint64_t first, second;
+
+    core_add_c(k);
+    first = transmit_unanswered(k);
+    second = transmit(k);
+    holder_on_promise(&holder, &k->state, APP, first, NODE_B);
+    holder_on_promise(&holder, &k->state, APP, second, NODE_C);
+    holder_on_promise(&holder, &k->state, APP, second + 1, NODE_B);
+    holder_on_promise(&holder, &k->state, APP, 0, NODE_B);
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void a_site_without_an_executor_promises_nothing(void **state)
+{
+    struct core *k = *state;
+
+    core_add_c(k);
+    core_app(k)->views[C].executor = 0;
+    holder_on_promise(&holder, &k->state, APP, transmit_unanswered(k), NODE_B);
+    assert_int_equal(count(PROMISE), 0);
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void a_service_of_one_site_asks_nobody_and_closes(void **state)
+{
+    struct core *k = *state;
+
+    core_app(k)->config.site_count = 1;
+    holder_on_promise(&holder, &k->state, APP, transmit_unanswered(k), NODE_B);
+    assert_int_equal(count(PROMISE), 0);
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void only_a_server_that_the_log_has_seen_is_kept_open(void **state)
+{
+    struct core *k = *state;
+
+    guard.instance = INSTANCE + 1; /* restarted since */
+    (void)transmit_unanswered(k);
+    assert_int_equal(count(PROMISE), 0);
+}
+
+static void a_guard_that_enforces_nothing_needs_no_promise(void **state)
+{
+    struct core *k = *state;
+
+    guard.enforcing = false;
+    (void)transmit_unanswered(k);
+    guard.enforcing = true;
+    assert_accepted(core_set(k, SERVICE_PAUSE), k);
+    (void)transmit(k);
+    assert_int_equal(count(PROMISE), 0);
+}
+
+static void a_longer_ttl_is_renewed_by_the_log_first(void **state)
+{
+    struct core *k = *state;
+
+    core_app(k)->config.timing.ttl_ms = 30000;
+    (void)transmit_unanswered(k);
+    assert_int_equal(count(PROMISE), 0);
+    assert_accepted(core_renew(k, true), k); /* of that length */
+    (void)transmit(k);
+    assert_int_equal(count(PROMISE), 1);
+}
+
+static void what_the_log_has_refused_no_promise_opens(void **state)
+{
+    struct core *k = *state;
+    uint64_t token = transmit_unanswered(k);
+
+    holder_on_outcome(&holder, APP, token, HOLDER_REFUSED, 0);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void a_renewal_that_reached_nobody_still_waits_for_promises(void **state)
+{
+    struct core *k = *state;
+    uint64_t token = transmit_unanswered(k);
+
+    holder_on_outcome(&holder, APP, token, HOLDER_UNREACHED, 0);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_int_equal(count(OPENED), 1);
+}
+
+static void promises_for_a_lease_that_is_over_open_nothing(void **state)
+{
+    struct core *k = *state;
+    uint64_t token = transmit_unanswered(k);
+
+    assert_accepted(core_expire_alone(k), k);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_accepted(core_grant(k, A, true), k);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B); /* of the epoch before */
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void promises_from_before_a_switch_or_another_executor_open_nothing(void **state)
+{
+    struct core *k = *state;
+    uint64_t token = transmit_unanswered(k);
+
+    assert_accepted(core_set(k, SERVICE_DISARM), k);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_accepted(core_set(k, SERVICE_ARM), k);
+    token = transmit(k);
+    k->state.members[4] = (struct member){ .id = 15, .site = B, .heard = true };
+    assert_accepted(core_executor(k, B, 15), k);
+    holder_on_promise(&holder, &k->state, APP, token, NODE_B);
+    assert_int_equal(count(OPENED), 0);
+}
+
+static void a_new_epoch_asks_anew(void **state)
+{
+    struct core *k = *state;
+
+    (void)transmit_unanswered(k);
+    assert_accepted(core_expire(k), k);
+    assert_accepted(core_grant(k, A, true), k);
+    (void)transmit(k);
+    assert_int_equal(count(PROMISE), 1);
+    (void)transmit(k);
+    assert_int_equal(count(PROMISE), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, core_teardown)
 
 int main(void)
@@ -518,6 +725,20 @@ int main(void)
         TEST(the_bypass_is_followed_without_a_lease_too),
         TEST(a_guard_in_bypass_never_counts_as_enforcing),
         TEST(a_site_that_is_not_the_primary_has_no_bypass),
+        TEST(nobody_is_asked_while_the_log_answers),
+        TEST(an_unanswered_renewal_asks_the_other_sites_executor),
+        TEST(without_the_promise_of_every_site_nothing_is_opened),
+        TEST(promises_of_two_questions_do_not_add_up),
+        TEST(a_site_without_an_executor_promises_nothing),
+        TEST(a_service_of_one_site_asks_nobody_and_closes),
+        TEST(only_a_server_that_the_log_has_seen_is_kept_open),
+        TEST(a_guard_that_enforces_nothing_needs_no_promise),
+        TEST(a_longer_ttl_is_renewed_by_the_log_first),
+        TEST(what_the_log_has_refused_no_promise_opens),
+        TEST(a_renewal_that_reached_nobody_still_waits_for_promises),
+        TEST(promises_for_a_lease_that_is_over_open_nothing),
+        TEST(promises_from_before_a_switch_or_another_executor_open_nothing),
+        TEST(a_new_epoch_asks_anew),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
