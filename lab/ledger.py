@@ -25,6 +25,8 @@ class Writer:
     def __init__(self, processes: Processes, name: str, kind: list[str], record: Path, log: Path, first_id: int, *, library: Path,
                  threads: int = 2, pause_ms: float = 10, timeout_ms: float = 500, netns: int | None = None) -> None:
         self.name, self.record, self.processes = name, record, processes
+        self.known: list[Ack] = []
+        self.read_bytes = 0
         argv = ["/usr/bin/python3", "-m", "lab.writer", "--record", str(record), "--first-id", str(first_id), "--threads", str(threads),
                 "--pause-ms", str(pause_ms), "--timeout-ms", str(timeout_ms), *kind]
         self.child: Child = processes.start(f"writer.{name}", argv, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE, netns=netns,
@@ -46,18 +48,26 @@ class Writer:
 
     def acks(self) -> list[Ack]:
         """The acknowledgements so far, in the order of their times."""
-        found = []
-        if self.record.exists():
-            for line in self.record.read_text(encoding="utf-8").splitlines():
-                parts = line.split()
-                if len(parts) == 4:
-                    found.append(Ack(int(parts[0]), parts[1], int(parts[2]), int(parts[3])))
-        return sorted(found, key=lambda ack: ack.acknowledged_us)
+        self._read()
+        return sorted(self.known, key=lambda ack: ack.acknowledged_us)
+
+    def _read(self) -> None:
+        """Only what is new: after half an hour the record is long."""
+        if not self.record.exists():
+            return
+        with open(self.record, "rb") as record:
+            record.seek(self.read_bytes)
+            whole = record.read().rpartition(b"\n")[0]
+        for line in whole.splitlines():
+            number, server, started, acknowledged = line.decode().split()
+            self.known.append(Ack(int(number), server, int(started), int(acknowledged)))
+        self.read_bytes += len(whole) + 1 if whole else 0
 
     def await_acks(self, count: int, server: str | None = None, timeout_s: float = 20) -> None:
         """Until this many more writes than now were acknowledged (by `server`, when one is named)."""
         def seen() -> int:
-            return sum(1 for ack in self.acks() if server in (None, ack.server))
+            self._read()
+            return sum(1 for ack in self.known if server in (None, ack.server))
         wanted, deadline = seen() + count, time.monotonic() + timeout_s
         while seen() < wanted:
             if time.monotonic() > deadline:

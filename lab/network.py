@@ -92,7 +92,7 @@ class NamespaceNetwork:
                 self._ip(holder, command)
 
     def shape(self, source: str, target: str, **link: int) -> None:
-        """One direction from now on: cut=1, loss=, duplicate=, reorder= (percent), delay_ms=, jitter_ms=; what is not named does not happen."""
+        """One direction from now on: cut=1, loss=, duplicate=, reorder= (percent), delay_ms=, jitter_ms=; unnamed is 0."""
         words = " ".join(f"{key}={value}" for key, value in link.items())
         self._tell(f"link {_port(source)} {_port(target)} {words}", "ok")
 

@@ -111,6 +111,30 @@ class PostgresSite:
                             str(self.data_dir), "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"], user=USER, netns=self.namespace)
         self._write_config()
 
+    def rejoin(self, primary: "PostgresSite") -> str:
+        """From whatever it was to a running standby of `primary`: rewound, or copied anew when that does not work. Says which."""
+        self.stop()
+        primary.execute("CHECKPOINT", "postgres")
+        source = f"host={primary.address} port={PORT} user=coord dbname=postgres"
+        try:
+            self.processes.run([str(BIN / "pg_rewind"), "-D", str(self.data_dir), f"--source-server={source}", "--no-sync"], user=USER,
+                               netns=self.namespace)
+            how = "rewound"
+            with open(self.data_dir / "postgresql.auto.conf", "a", encoding="utf-8") as config:
+                config.write(f"primary_conninfo = 'host={primary.address} port={PORT} user=replicator'\n")
+            (self.data_dir / "standby.signal").touch()
+            shutil.chown(self.data_dir / "standby.signal", USER, USER)
+            self._write_config()
+        except LabError:
+            shutil.rmtree(self.data_dir)
+            shutil.rmtree(self.run_dir)
+            self.create_standby_of(primary)
+            how = "copied"
+        self.enable_guard()
+        self.start()
+        primary.await_streaming(self)
+        return how
+
     def enable_guard(self) -> None:
         """The server starts with lease_guard preloaded from now on."""
         if self.library is not None:
@@ -142,6 +166,9 @@ class PostgresSite:
         if self.child is not None:
             self.processes.end(self.child, signal.SIGINT, patience_s=20)
             self.child = None
+
+    def alive(self) -> bool:
+        return self.child is not None and self.child.alive()
 
     def pids(self) -> list[int]:
         return self.processes.tree(self.child.pid) if self.child is not None and self.child.alive() else []

@@ -226,7 +226,7 @@ class Lab:
                 found = look()
                 if found:
                     return found
-            except (LabError, KeyError, TypeError) as error:
+            except (LabError, LookupError, TypeError) as error:
                 last = f"; last: {error!r}"
             if time.monotonic() > deadline:
                 raise LabError(f"not seen within {timeout_s:g} s: {what}{last} (logs: {self.work}/log)")

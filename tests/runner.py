@@ -32,6 +32,15 @@ def run_e2e(only: str) -> Result:
     return Result(int(passed), int(skipped), failed)
 
 
+def run_soak(options: argparse.Namespace) -> Result:
+    built = build(SOURCE, "release", (*PROGRAMS, "lab_relay"))
+    command = [PYTHON, "-m", "tests.soak", "--build", str(built), "--minutes", str(options.minutes)]
+    if options.seed is not None:
+        command += ["--seed", str(options.seed)]
+    ended = subprocess.run(command, cwd=SOURCE, check=False).returncode
+    return Result(passed=1) if ended == 0 else Result(failed=["soak"])
+
+
 def run_quickstart() -> Result:
     """The main job, as a person starts it."""
     print("- the quickstart does what it says", flush=True)
@@ -94,7 +103,6 @@ KINDS: dict[str, Callable[[], Result]] = {
     "model": model.run,
     "bench": run_bench,
     "network": lambda: run_e2e("network"),
-    "soak": lambda: run_e2e("soak"),
     "fuzz": lambda: fuzzing.run(FUZZ_S),
     "fuzz-short": lambda: fuzzing.run(FUZZ_SHORT_S),
 }
@@ -103,17 +111,20 @@ DEFAULT = ("unit", "sim", "integration", "e2e", "tidy")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(KINDS)}; default: {' '.join(DEFAULT)}")
+    kinds = dict(KINDS, soak=lambda: run_soak(options))
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(kinds)}; default: {' '.join(DEFAULT)}")
+    parser.add_argument("--minutes", type=float, default=30, help="of soak (default: 30)")
+    parser.add_argument("--seed", type=int, help="of soak (default: another one each time, printed)")
     options = parser.parse_args()
-    wrong = [kind for kind in options.kinds if kind not in KINDS]
+    wrong = [kind for kind in options.kinds if kind not in kinds]
     if wrong:
-        parser.error(f"unknown kind {wrong[0]!r}; expected one of {', '.join(KINDS)}")
+        parser.error(f"unknown kind {wrong[0]!r}; expected one of {', '.join(kinds)}")
     total = Result()
     for kind in options.kinds or DEFAULT:
         started = time.monotonic()
         print(f"=== {kind}", flush=True)
         try:
-            result = KINDS[kind]()
+            result = kinds[kind]()
         except BuildFailed as error:
             print(error, file=sys.stderr)
             result = Result(failed=[f"{kind}: the build"])

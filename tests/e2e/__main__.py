@@ -1,4 +1,4 @@
-"""Runs scenarios on real parts: `/usr/bin/python3 -m tests.e2e --build build/release [--set e2e|network|soak] [WORD...]`.
+"""Runs scenarios on real parts: `/usr/bin/python3 -m tests.e2e --build build/release [--set e2e|network] [WORD...]`.
 
 A WORD picks the scenarios whose name contains it. A scenario that fails shows the end of each log and keeps its work directory.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.processes import leave_on_signals
 from lab.sites import Lab
-from tests.e2e import by_hand, coordinators, network, site_loss, soak, upgrade  # noqa: F401  (they register their scenarios)
+from tests.e2e import by_hand, coordinators, network, site_loss, stalls, upgrade  # noqa: F401  (they register their scenarios)
 from tests.e2e.scenario import ALL, Scenario, Stage
 from tests.result import Result
 
@@ -70,7 +70,7 @@ def tails(work: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.e2e", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=SOURCE / "build/release")
-    parser.add_argument("--set", default="e2e", choices=("e2e", "network", "soak"))
+    parser.add_argument("--set", default="e2e", choices=("e2e", "network"))
     parser.add_argument("--result", type=Path)
     parser.add_argument("words", nargs="*", metavar="WORD")
     options = parser.parse_args()

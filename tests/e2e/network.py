@@ -120,6 +120,7 @@ def lossy(stage: Stage, seconds: float) -> None:
 def flapping(stage: Stage, seconds: float) -> None:
     """The primary's site is cut off and healed, for FLAP_S each."""
     lab, deadline = stage.lab, time.monotonic() + seconds
+    lab.with_nothing_under_way(lambda: lab.network.cut("site-a"))
     while time.monotonic() < deadline:
         lab.network.cut("site-a")
         time.sleep(FLAP_S)

@@ -9,7 +9,7 @@ from lab.processes import send
 from tests.e2e.network import goes_on
 from tests.e2e.scenario import Stage, scenario
 
-WHOLE_S, CUT_S = 300, 20
+LONG_S, CUT_S = 300, 20
 STALL_S, BETWEEN_STALLS_S = 2, 3
 
 
@@ -18,9 +18,9 @@ def twenty_seconds_of_stalls_move_nothing(stage: Stage) -> None:
     stall(stage, CUT_S)
 
 
-@scenario(profile="region", suite="soak")
+@scenario(profile="region", suite="network")
 def five_minutes_of_stalls_move_nothing(stage: Stage) -> None:
-    stall(stage, WHOLE_S)
+    stall(stage, LONG_S)
 
 
 def stall(stage: Stage, seconds: float) -> None:
