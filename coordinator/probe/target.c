@@ -182,6 +182,11 @@ static void take_view(struct target *t, const struct service *svc, const struct 
                   svc->config.max_lag_ms, &svc->config.timing);
 }
 
+static bool only_at_primary(enum look look)
+{
+    return look == LOOK_CANARY || look == LOOK_HTTP;
+}
+
 /* The service may have been removed or have moved since the look began. */
 static void on_look(void *ctx, const struct probe_result *result, const struct error *err)
 {
@@ -194,8 +199,10 @@ static void on_look(void *ctx, const struct probe_result *result, const struct e
     free(ctx);
     if (err != NULL || t->closing || !svc->present)
         return;
-    note(t, looking.look, result);
-    observer_look(&t->observer, looking.look, outcome_of(result), &svc->config.timing);
+    if (!only_at_primary(looking.look) || t->site == t->shared->primary) {
+        note(t, looking.look, result);
+        observer_look(&t->observer, looking.look, outcome_of(result), &svc->config.timing);
+    } /* else no later look would ever correct what this one says of the time before */
     if (looking.look == LOOK_READ_FRESH)
         t->read_well = ok;
     if (looking.look == LOOK_READ_FRESH && ok)

@@ -463,6 +463,25 @@ static void another_primary_forgets_what_the_old_one_acknowledged(void **state)
     assert_true(probe_of(1, LOOK_CANARY)->begun > 0);
 }
 
+static bool five_canaries_hang(void)
+{
+    return probe_of(0, LOOK_CANARY)->open >= 5 && probe_of(0, LOOK_HTTP)->open >= 5;
+}
+
+/* They fail after the move, and no canary is written there any more that could correct them: once a standby, it would be gray for ever. */
+static void a_write_that_hung_at_the_old_primary_says_nothing_of_the_standby_that_it_becomes(void **state)
+{
+    (void)state;
+    begin();
+    run_until(five_canaries_hang, "five canaries under way");
+    w->state.services[0].primary = 1;
+    prober_on_state(w->prober);
+    answer(probe_of(0, LOOK_CANARY), PROBE_FAILED, NULL);
+    answer(probe_of(0, LOOK_HTTP), PROBE_FAILED, NULL);
+    run_until(primary_is_up, "an opinion");
+    assert_int_equal(opinion_of(0).kinds_failed, 0);
+}
+
 static bool standby_is_ready(void)
 {
     struct postgres_view standby = { .in_recovery = 1, .received_lsn = 4000, .receiver_streaming = true };
@@ -589,6 +608,7 @@ int main(void)
         TEST(a_removed_service_is_not_looked_at_and_its_successor_inherits_nothing),
         TEST(a_service_of_another_name_in_the_same_place_is_another_service),
         TEST(another_primary_forgets_what_the_old_one_acknowledged),
+        TEST(a_write_that_hung_at_the_old_primary_says_nothing_of_the_standby_that_it_becomes),
         TEST(a_standby_that_has_our_canary_is_ready),
         TEST(a_look_that_tells_nothing_is_logged_once),
         TEST(a_name_without_an_address_is_logged_once_and_nothing_is_learned),
