@@ -81,6 +81,8 @@ struct daemon {
 
     struct node_uv *node, *closing_node;
     struct leader leader;
+    uint64_t contact_term;   /* of the leader that became known last */
+    bool warm;               /* and the one before it was known not long ago: there was a quorum */
     int64_t leader_known_us; /* clock_now_us() when a leader was last known; -1: never in this life */
     int64_t transferred_us;
 

@@ -284,6 +284,10 @@ void daemon_on_leadership(void *ctx, const struct rnode_leadership *now)
 
     if (d->closing)
         return; /* whoever leads now is somebody else's concern */
+    if (now->leader != 0 && now->term != d->contact_term) {
+        d->contact_term = now->term;
+        d->warm = !cold;
+    }
     if (now->role == RNODE_LEADER && !(d->leader.leading && d->leader.term == now->term)) {
         leader_begin(&d->leader, now->term, cold, now_us);
         log_event(LOG_LEVEL_INFO, "leader_begins", "node=%s term=%" PRIu64 " cold=%d", daemon_name(d), now->term, cold);

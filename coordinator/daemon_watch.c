@@ -169,7 +169,7 @@ void daemon_beat(struct daemon *d)
 {
     struct rnode_leadership now = rnode_leadership(node_uv_rnode(d->node));
     const struct message_link *link = node_uv_link(d->node);
-    uint8_t bytes[1] = { BEAT_VERSION };
+    uint8_t bytes[2] = { BEAT_VERSION, d->warm ? 1 : 0 };
 
     if (now.leader != 0 && now.leader != d->self)
         (void)link->send(link->ctx, now.leader, MESSAGE_BEAT, bytes,
@@ -183,7 +183,7 @@ void daemon_on_message(void *ctx, node_id from, uint8_t type, const uint8_t *byt
     struct daemon *d = ctx;
 
     if (type == MESSAGE_BEAT && length >= 1 && bytes[0] == BEAT_VERSION)
-        leader_heard(&d->leader, d->state, from);
+        leader_heard(&d->leader, d->state, from, length >= 2 && bytes[1] == 1);
     else if (!d->closing)
         daemon_promise_receive(d, from, type, bytes, length);
 }

@@ -149,6 +149,8 @@ static bool gate_says_no(const struct state *s, service_id service, site_id targ
         return automatic && !two_kinds(s, svc);
     case GATE_PARALLEL:
         return automatic && moving(s, service, now_ms) >= PARALLEL_MAX;
+    case GATE_BOOT: /* only a leader knows: it notes it */
+        return automatic && ((svc->gates_noted >> GATE_BOOT) & 1u) != 0;
     case GATE_COUNT:
         break;
     }
@@ -242,6 +244,12 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
     case GATE_PARALLEL:
         text_set(out, capacity_bytes, "%u other service is being moved; at most %u at a time",
                  moving(s, service, now_ms), PARALLEL_MAX);
+        return;
+    case GATE_BOOT:
+        text_set(out, capacity_bytes,
+                 "the cluster was without a quorum and has not heard %s since: it may only be slow to come back; waits "
+                 "up to %d min, or coordctl promote %s -s %s",
+                 state_site_name(s, svc->primary), BOOT_GRACE_MIN, to, svc->config.name);
         return;
     case GATE_COUNT:
         break;

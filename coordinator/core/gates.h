@@ -20,12 +20,14 @@
     X(GATE_LOCKOUT, "lockout", true)     /* too soon after an earlier automatic failover, or one that was aborted */   \
     X(GATE_HOLD_DOWN, "hold_down", true) /* the verdict has not stood long enough */                                   \
     X(GATE_EVIDENCE, "evidence", true)   /* no second kind of evidence is configured */                                \
-    X(GATE_PARALLEL, "parallel", true)   /* another service is being moved: one at a time, critical tier first */
+    X(GATE_PARALLEL, "parallel", true)   /* another service is being moved: one at a time, critical tier first */      \
+    X(GATE_BOOT, "boot", true)           /* the cluster has just come back and has not heard the primary's site since */
 #define GATE_ENUM(name, word, override) name,
 enum gate { GATE_LIST(GATE_ENUM) GATE_COUNT };
 #undef GATE_ENUM
 
-#define GATE_TEXT_MAX_BYTES 200
+#define GATE_TEXT_MAX_BYTES 240
+#define BOOT_GRACE_MIN 5 /* how long GATE_BOOT may stand */
 
 const char *gate_word(enum gate gate);
 bool gate_overridable(enum gate gate);

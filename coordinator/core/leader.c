@@ -59,7 +59,7 @@ void leader_applied(struct leader *l, const struct state *s)
     }
 }
 
-void leader_heard(struct leader *l, const struct state *s, node_id node)
+void leader_heard(struct leader *l, const struct state *s, node_id node, bool warm)
 {
     int slot = state_member_slot(s, node);
 
@@ -67,6 +67,8 @@ void leader_heard(struct leader *l, const struct state *s, node_id node)
         return;
     l->heard_of[slot] = node;
     l->heard_us[slot] = l->counted_us;
+    if (warm)
+        l->cold = false;
 }
 
 static void note_stall(struct leader *l, int64_t now_us)
@@ -105,7 +107,7 @@ void leader_tick(struct leader *l, const struct state *s, int64_t now_us)
         note_stall(l, now_us);
     l->counted_us += passed_us < 0 ? 0 : passed_us < 2 * tick_us ? passed_us : 2 * tick_us;
     l->tick_us = now_us;
-    leader_heard(l, s, l->self);
+    leader_heard(l, s, l->self, false);
     start_counts(l, s);
 }
 
@@ -328,6 +330,7 @@ static bool next_decision(const struct leader *l, const struct state *s, service
                           struct command *out)
 {
     const struct service *svc = &s->services[service];
+    const uint32_t boot = 1u << GATE_BOOT;
     unsigned needed, failing;
     uint32_t gates = 0;
     enum verdict v;
@@ -336,12 +339,15 @@ static bool next_decision(const struct leader *l, const struct state *s, service
     if (svc->primary == SITE_NONE)
         return false;
     v = svc->views[svc->primary].verdict;
-    if (!verdict_accuses(v) || (v == VERDICT_DOWN && too_early(l, s, svc->primary)))
+    if (!verdict_accuses(v))
         return note_gates(svc, service, svc->primary, 0, out);
     target = best_target(s, service, now_ms, &gates);
     if (target == SITE_NONE)
         return false;
-    if (gates != 0)
+    gates &= ~boot; /* that was what a leader noted: this one decides anew */
+    if (v == VERDICT_DOWN && too_early(l, s, svc->primary))
+        gates |= boot;
+    if (gates != 0 || (svc->gates_noted & boot) != 0)
         return note_gates(svc, service, target, gates, out);
     verdict_votes(s, service, svc->primary, &needed, &failing);
     command_clear(out, COMMAND_OPERATION_START);

@@ -8,12 +8,13 @@
 #define COORD_CORE_LEADER_H
 
 #include "core/command.h"
+#include "core/gates.h"
 
 #define LEADER_SLOTS (SERVICES_MAX + 1) /* one proposal in flight per service, one for the cluster */
 #define LEADER_SLOT_CLUSTER SERVICES_MAX
 #define LEADER_NOT_YET INT64_C(-1)
 
-#define BOOT_GRACE_US (300 * INT64_C(1000000))
+#define BOOT_GRACE_US (BOOT_GRACE_MIN * INT64_C(60000000))
 #define GIVE_UP_US (30 * INT64_C(1000000))
 
 struct leader_count { /* of one lease, from this leader's own apply of its last renewal */
@@ -57,7 +58,8 @@ void leader_begin(struct leader *l, uint64_t term, bool cold, int64_t now_us);
 void leader_end(struct leader *l);
 /* After each applied entry. */
 void leader_applied(struct leader *l, const struct state *s);
-void leader_heard(struct leader *l, const struct state *s, node_id node);
+/* `warm`: that node was in contact with the leader before this one, without a gap as long as a ttl: so there was a quorum. */
+void leader_heard(struct leader *l, const struct state *s, node_id node, bool warm);
 void leader_tick(struct leader *l, const struct state *s, int64_t now_us);
 /* The display time of an entry that this leader admits or proposes now: give the wall clock's, and the caller's time. It follows the wall
  * clock, but within a term it moves at half to double the speed of the caller's clock: a wall clock that jumps ahead and back again must

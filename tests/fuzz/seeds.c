@@ -125,8 +125,8 @@ static void drive(struct making *m)
     for (int turn = 0; turn < 400 && m->log.used < LOG_MAX_BYTES / 4; turn++) {
         now_us += 10000;
         m->now_ms += 10;
-        leader_heard(&leader, &m->state, 2);
-        leader_heard(&leader, &m->state, 3);
+        leader_heard(&leader, &m->state, 2, false);
+        leader_heard(&leader, &m->state, 3, false);
         leader_tick(&leader, &m->state, now_us);
         for (int i = 0; i < STEPS_MAX && leader_next(&leader, &m->state, m->now_ms, &c, &slot); i++) {
             apply(m, &c);

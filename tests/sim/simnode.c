@@ -57,7 +57,7 @@ static void on_message(void *receiver, unsigned from, const void *data, size_t s
         return;
     arena_enter(&n->arena);
     if (bytes[0] == MESSAGE_BEAT)
-        leader_heard(&n->leader, n->state, from + 1);
+        leader_heard(&n->leader, n->state, from + 1, size_bytes >= 3 && bytes[2] == 1);
     else if (bytes[0] > MESSAGE_BEAT)
         simnode_promise_receive(n, from + 1, bytes[0], bytes + 1, size_bytes - 1);
     else
@@ -197,14 +197,14 @@ static void on_beat(void *ctx)
 {
     struct simnode *n = ctx;
     struct rnode_leadership now = rnode_leadership(n->rnode);
-    uint8_t version = 1;
+    uint8_t beat[2] = { 1, n->warm ? 1 : 0 };
 
     sim_after(n->world->sim, sim_clock_span_us(&n->clock, beat_us(n)), &n->process, on_beat, NULL, n);
     if (n->fatal)
         return;
     arena_enter(&n->arena);
     if (now.leader != 0 && now.leader != n->id)
-        (void)link_send(n, now.leader, MESSAGE_BEAT, &version, 1);
+        (void)link_send(n, now.leader, MESSAGE_BEAT, beat, sizeof beat);
     simnode_report(n);
 }
 
@@ -331,6 +331,8 @@ void simnode_start(struct simnode *n)
     n->acts_from = 0;
     n->wake_due = false;
     n->leader_known_us = -1;
+    n->contact_term = 0;
+    n->warm = false;
     n->transferred_us = INT64_MIN / 2;
     state_init(n->state);
     leader_init(&n->leader, n->id, n->world->options.timing.probe_interval_ms, TICK_US / SIM_US_PER_MS);

@@ -83,6 +83,8 @@ struct simnode {
     bool ending_promises[SERVICES_MAX]; /* a PROMISES_ENDED is on its way */
     uint64_t next_attempt;
     int64_t leader_known_us;
+    uint64_t contact_term;
+    bool warm;
     int64_t transferred_us;
     bool initialising;
     bool wake_due;

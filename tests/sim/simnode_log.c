@@ -77,6 +77,10 @@ void simnode_on_leadership(void *ctx, const struct rnode_leadership *now)
     int64_t now_us = simnode_now_us(n);
     bool cold = n->leader_known_us < 0 || now_us - n->leader_known_us > COLD_US;
 
+    if (now->leader != 0 && now->term != n->contact_term) {
+        n->contact_term = now->term;
+        n->warm = !cold;
+    }
     forward_leadership(n->forward, now);
     if (now->role == RNODE_LEADER && !(n->leader.leading && n->leader.term == now->term)) {
         leader_begin(&n->leader, now->term, cold, now_us);

@@ -292,7 +292,7 @@ static void on_tick(uv_timer_t *timer)
 
     (void)timer;
     for (node_id node = 1; node <= 3; node++)
-        leader_heard(&child.leader, child.state, node);
+        leader_heard(&child.leader, child.state, node, false);
     renew();
     leader_tick(&child.leader, child.state, clock_now_us());
     while (leader_next(&child.leader, child.state, clock_wall_ms(), child.scratch, &slot)) {

@@ -24,7 +24,7 @@ static void run_with(struct core *k, int64_t span_us, bool hear)
     for (int64_t end_us = now_us + span_us; now_us < end_us;) {
         now_us += TICK_US;
         for (node_id n = NODE_A; hear && n <= NODE_C; n++)
-            leader_heard(&leader, &k->state, n);
+            leader_heard(&leader, &k->state, n, false);
         leader_tick(&leader, &k->state, now_us);
     }
 }

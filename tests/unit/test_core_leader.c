@@ -196,7 +196,7 @@ static void a_node_is_silent_after_three_beats_or_two_elections(void **state)
     k->state.members[0].heard = false;
     k->state.members[1].heard = false;
     assert_false(leader_proposes(k, COMMAND_NODE_HEARD));
-    leader_heard(&leader, &k->state, NODE_B);
+    leader_heard(&leader, &k->state, NODE_B, false);
     assert_true(leader_proposes(k, COMMAND_NODE_HEARD));
     assert_true(next.node_heard.heard);
     assert_int_equal(next.node_heard.node, NODE_B);
@@ -217,8 +217,8 @@ static void nobody_is_heard_by_a_leader_that_did_not_hear_them(void **state)
     k->state.members[0].heard = false;
     leader_run_deaf(k, TICK_US);
     assert_false(leader_proposes(k, COMMAND_NODE_HEARD)); /* not silent for long, but not heard either */
-    leader_heard(&leader, &k->state, 99);
-    leader_heard(&leader, &k->state, NODE_A);
+    leader_heard(&leader, &k->state, 99, false);
+    leader_heard(&leader, &k->state, NODE_A, false);
     assert_true(leader_proposes(k, COMMAND_NODE_HEARD));
 }
 

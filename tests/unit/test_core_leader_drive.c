@@ -69,9 +69,45 @@ static void a_cold_leader_waits_for_a_site_that_it_never_heard(void **state)
     for (unsigned i = 0; i < BOOT_GRACE_US / TICK_US; i++) {
         assert_false(leader_proposes(k, COMMAND_OPERATION_START));
         now_us += TICK_US;
-        leader_heard(&leader, &k->state, NODE_B);
+        leader_heard(&leader, &k->state, NODE_B, false);
         leader_tick(&leader, &k->state, now_us);
     }
+    assert_true(leader_proposes(k, COMMAND_OPERATION_START));
+}
+
+static void a_cold_leader_says_what_it_waits_for_and_until_when(void **state)
+{
+    struct core *k = *state;
+    char why[GATE_TEXT_MAX_BYTES];
+
+    lose_a(k);
+    leader_begin(&leader, 2, true, now_us);
+    assert_true(leader_proposes(k, COMMAND_GATES_NOTED));
+    assert_int_equal(next.gates_noted.gates, 1u << GATE_BOOT);
+    k->command = next;
+    assert_accepted(core_apply(k), k);
+    assert_false(leader_proposes(k, COMMAND_GATES_NOTED)); /* once */
+    gate_reason(&k->state, APP, B, GATE_BOOT, k->now_ms, why, sizeof why);
+    assert_non_null(strstr(why, "has not heard site-a since"));
+    assert_non_null(strstr(why, "coordctl promote site-b -s app"));
+    assert_refused(core_start(k, OPERATION_FAILOVER, B, 0), k);
+    leader_heard(&leader, &k->state, NODE_A, false);
+    assert_true(leader_proposes(k, COMMAND_GATES_NOTED));
+    assert_int_equal(next.gates_noted.gates, 0);
+    k->command = next;
+    assert_accepted(core_apply(k), k);
+    assert_true(leader_proposes(k, COMMAND_OPERATION_START));
+}
+
+static void a_node_that_was_in_contact_tells_a_cold_leader_that_there_was_a_quorum(void **state)
+{
+    struct core *k = *state;
+
+    lose_a(k);
+    leader_begin(&leader, 2, true, now_us);
+    leader_heard(&leader, &k->state, NODE_B, false);
+    assert_false(leader_proposes(k, COMMAND_OPERATION_START));
+    leader_heard(&leader, &k->state, NODE_B, true);
     assert_true(leader_proposes(k, COMMAND_OPERATION_START));
 }
 
@@ -81,7 +117,7 @@ static void a_cold_leader_acts_at_once_on_a_site_that_it_has_heard(void **state)
 
     lose_a(k);
     leader_begin(&leader, 2, true, now_us);
-    leader_heard(&leader, &k->state, NODE_A);
+    leader_heard(&leader, &k->state, NODE_A, false);
     assert_true(leader_proposes(k, COMMAND_OPERATION_START));
 }
 
@@ -258,6 +294,8 @@ int main(void)
         TEST(a_gate_that_says_no_is_noted_once_and_nothing_starts),
         TEST(the_target_with_the_fewest_gates_is_chosen),
         TEST(a_cold_leader_waits_for_a_site_that_it_never_heard),
+        TEST(a_cold_leader_says_what_it_waits_for_and_until_when),
+        TEST(a_node_that_was_in_contact_tells_a_cold_leader_that_there_was_a_quorum),
         TEST(a_cold_leader_acts_at_once_on_a_site_that_it_has_heard),
         TEST(the_critical_tier_comes_first),
         TEST(a_proposal_whose_reason_is_gone_is_withdrawn),

@@ -237,7 +237,7 @@ static void a_leader_that_shall_not_vote_hands_over_at_once(void **state)
     struct core *k = *state;
 
     for (node_id n = NODE_A; n <= NODE_C; n++)
-        leader_heard(&leader, &k->state, n);
+        leader_heard(&leader, &k->state, n, false);
     leader_tick(&leader, &k->state, now_us);
     assert_int_equal(leader_transfer_to(&leader, &k->state), 0);
     assert_accepted(leave(k, NODE_C, 0), k);
@@ -255,7 +255,7 @@ static void one_in_the_place_of_another_is_not_heard_for_it(void **state)
     assert_accepted(add(k, "b2", "site-b", "10.0.0.5:7400"), k);
     leader_applied(&leader, &k->state);
     assert_false(leader_proposes(k, COMMAND_NODE_HEARD));
-    leader_heard(&leader, &k->state, NODE_C + 1);
+    leader_heard(&leader, &k->state, NODE_C + 1, false);
     assert_true(leader_proposes(k, COMMAND_NODE_HEARD));
     assert_int_equal(next.node_heard.node, NODE_C + 1);
 }
