@@ -178,6 +178,16 @@ uint32_t gates_check(const struct state *s, service_id service, site_id target, 
     return no;
 }
 
+static void lockout_reason(const struct service *svc, int64_t now_ms, char *out, size_t capacity_bytes)
+{
+    if (aborted_just_now(svc, now_ms))
+        text_set(out, capacity_bytes, "a failover was aborted %" PRId64 " s ago; the next may begin after %d s",
+                 (now_ms - svc->operation.ended_ms) / 1000, ABORT_PAUSE_MS / 1000);
+    else
+        text_set(out, capacity_bytes, "an automatic failover began %" PRId64 " s ago; lockout is %" PRIu32 " s",
+                 (now_ms - svc->last_failover_ms) / 1000, svc->config.timing.lockout_ms / 1000);
+}
+
 void gate_reason(const struct state *s, service_id service, site_id target, enum gate gate, int64_t now_ms, char *out,
                  size_t capacity_bytes)
 {
@@ -224,13 +234,7 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  at_target && at_target->streaming ? "streaming" : "not streaming", svc->config.max_lag_ms);
         return;
     case GATE_LOCKOUT:
-        if (aborted_just_now(svc, now_ms)) {
-            text_set(out, capacity_bytes, "a failover was aborted %" PRId64 " s ago; the next may begin after %d s",
-                     (now_ms - svc->operation.ended_ms) / 1000, ABORT_PAUSE_MS / 1000);
-            return;
-        }
-        text_set(out, capacity_bytes, "an automatic failover began %" PRId64 " s ago; lockout is %" PRIu32 " s",
-                 (now_ms - svc->last_failover_ms) / 1000, svc->config.timing.lockout_ms / 1000);
+        lockout_reason(svc, now_ms, out, capacity_bytes);
         return;
     case GATE_HOLD_DOWN:
         text_set(out, capacity_bytes, "the verdict has stood %" PRId64 " ms of %" PRId64 " ms (hold_down%s)",
