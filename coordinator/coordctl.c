@@ -94,11 +94,16 @@ static int run_help(const struct ctl *ctl)
     (void)fprintf(ctl->out, "coordctl [-S SOCKET] [--json] [--timeout DURATION] COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         (void)fprintf(ctl->out, "  %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
-    (void)fprintf(ctl->out,
-                  "\n-S, --socket PATH  of the node's `socket:`; else $COORD_SOCKET, else " CTL_SOCKET_DEFAULT "\n"
-                  "--json             the answer as one JSON object\n"
-                  "--timeout 30s      how long to wait for an answer (promote: for its end)\n\n"
-                  "exit codes: 0 ok, 1 refused or failed, 2 usage, 3 no quorum or unreachable, 4 timed out\n");
+    (void)fprintf(
+        ctl->out,
+        "\n-S, --socket PATH  of the node's `socket:`; else $COORD_SOCKET, else " CTL_SOCKET_DEFAULT "\n"
+        "--server HOST:PORT,...  of a node's `api:` instead, under TLS; the first that can be reached; else "
+        "$COORD_SERVER\n"
+        "--pki DIR          client.crt, client.key and authority.crt for it; else $COORD_PKI; each file also by\n"
+        "                   --certificate, --key, --authority FILE\n"
+        "--json             the answer as one JSON object\n"
+        "--timeout 30s      how long to wait for an answer (promote: for its end)\n\n"
+        "exit codes: 0 ok, 1 refused or failed, 2 usage, 3 no quorum or unreachable, 4 timed out\n");
     return CTL_OK;
 }
 
@@ -261,6 +266,11 @@ enum option_code {
     OPTION_NO_WAIT,
     OPTION_MERMAID,
     OPTION_DRY_RUN,
+    OPTION_SERVER,
+    OPTION_PKI,
+    OPTION_CERTIFICATE,
+    OPTION_KEY,
+    OPTION_AUTHORITY,
     OPTION_NAME,
     OPTION_ID,
     OPTION_ADDRESS,
@@ -286,6 +296,11 @@ static const struct option options[] = { { "socket", required_argument, NULL, 'S
                                          { "no-wait", no_argument, NULL, OPTION_NO_WAIT },
                                          { "mermaid", no_argument, NULL, OPTION_MERMAID },
                                          { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+                                         { "server", required_argument, NULL, OPTION_SERVER },
+                                         { "pki", required_argument, NULL, OPTION_PKI },
+                                         { "certificate", required_argument, NULL, OPTION_CERTIFICATE },
+                                         { "key", required_argument, NULL, OPTION_KEY },
+                                         { "authority", required_argument, NULL, OPTION_AUTHORITY },
                                          { "name", required_argument, NULL, OPTION_NAME },
                                          { "id", required_argument, NULL, OPTION_ID },
                                          { "address", required_argument, NULL, OPTION_ADDRESS },
@@ -300,12 +315,23 @@ static const char **option_text(struct ctl *ctl, int code)
     struct {
         int code;
         const char **text;
-    } const texts[] = { { 'S', &ctl->socket_path },        { 's', &ctl->service },
-                        { OPTION_FORCE, &ctl->force },     { OPTION_REASON, &ctl->reason },
-                        { OPTION_CONFIRM, &ctl->confirm }, { OPTION_SINCE, &ctl->since },
-                        { OPTION_BASE, &ctl->base },       { OPTION_NAME, &ctl->name },
-                        { OPTION_ID, &ctl->id },           { OPTION_ADDRESS, &ctl->address },
-                        { OPTION_ROLE, &ctl->role },       { OPTION_DAYS, &ctl->days } };
+    } const texts[] = { { 'S', &ctl->socket_path },
+                        { 's', &ctl->service },
+                        { OPTION_SERVER, &ctl->server },
+                        { OPTION_PKI, &ctl->pki },
+                        { OPTION_CERTIFICATE, &ctl->certificate },
+                        { OPTION_KEY, &ctl->key },
+                        { OPTION_AUTHORITY, &ctl->authority },
+                        { OPTION_FORCE, &ctl->force },
+                        { OPTION_REASON, &ctl->reason },
+                        { OPTION_CONFIRM, &ctl->confirm },
+                        { OPTION_SINCE, &ctl->since },
+                        { OPTION_BASE, &ctl->base },
+                        { OPTION_NAME, &ctl->name },
+                        { OPTION_ID, &ctl->id },
+                        { OPTION_ADDRESS, &ctl->address },
+                        { OPTION_ROLE, &ctl->role },
+                        { OPTION_DAYS, &ctl->days } };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].code == code)
@@ -373,9 +399,33 @@ static const struct command_entry *find_command(const struct ctl *ctl, const cha
     return NULL;
 }
 
+static const char *from_environment(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+/* The socket or servers: what stands on the command line goes before the environment. */
+static int choose_way(struct ctl *ctl)
+{
+    if (ctl->server != NULL && ctl->socket_path != NULL)
+        return ctl_usage(ctl, "say --socket or --server, not both");
+    if (ctl->server == NULL && ctl->socket_path == NULL)
+        ctl->server = from_environment("COORD_SERVER");
+    if (ctl->pki == NULL)
+        ctl->pki = from_environment("COORD_PKI");
+    if (ctl->server != NULL)
+        ctl->remote = ctl_remote_create(ctl);
+    else if (ctl->socket_path == NULL)
+        ctl->socket_path = from_environment("COORD_SOCKET");
+    if (ctl->socket_path == NULL)
+        ctl->socket_path = CTL_SOCKET_DEFAULT;
+    return CTL_OK;
+}
+
 int main(int argc, char **argv)
 {
-    struct ctl ctl = { .socket_path = getenv("COORD_SOCKET"), .out = stdout, .err = stderr };
+    struct ctl ctl = { .out = stdout, .err = stderr };
     const struct command_entry *entry;
     const char *command = NULL;
     int code;
@@ -386,8 +436,6 @@ int main(int argc, char **argv)
     while ((code = getopt_long(argc, argv, "S:s:fh", options, NULL)) != -1)
         if (take_option(&ctl, code, optarg, &command) != CTL_OK)
             return CTL_USAGE;
-    if (ctl.socket_path == NULL || ctl.socket_path[0] == '\0')
-        ctl.socket_path = CTL_SOCKET_DEFAULT;
     if (command == NULL) {
         if (optind == argc)
             return ctl_usage(&ctl, "say what to do");
@@ -401,6 +449,9 @@ int main(int argc, char **argv)
             return ctl_usage(&ctl, "too many operands; at most %d", CTL_OPERANDS_MAX);
         ctl.operands[ctl.operand_count++] = argv[optind];
     }
+    if (choose_way(&ctl) != CTL_OK)
+        return CTL_USAGE;
     code = entry->run(&ctl);
+    ctl_remote_destroy(ctl.remote);
     return fflush(stdout) == 0 ? code : CTL_FAILED;
 }

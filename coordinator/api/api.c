@@ -396,6 +396,8 @@ static void on_request(void *ctx, struct http_exchange *x, const struct http_req
 
     if (!take_apart(&path, request->path)) {
         api_refuse(x, STATUS_NOT_FOUND, NULL, "there is no such path: %.200s", request->path);
+    } else if (!api_allowed(api, x, request, &path)) {
+        return; /* it was answered */
     } else if (strcmp(request->path, "/healthz") == 0 && get) {
         get_healthz(api, x);
     } else if (strcmp(request->path, "/metrics") == 0 && get) {
@@ -419,6 +421,7 @@ static void on_request(void *ctx, struct http_exchange *x, const struct http_req
 
 struct api *api_create(uv_loop_t *loop, const struct api_hooks *hooks)
 {
+    struct http_server_options options = { .on_refused = api_connection_refused };
     struct api *api = calloc(1, sizeof *api);
 
     ASSERT(api != NULL);
@@ -426,13 +429,18 @@ struct api *api_create(uv_loop_t *loop, const struct api_hooks *hooks)
     api->hooks = *hooks;
     ASSERT(uv_timer_init(loop, &api->hold) == 0);
     api->hold.data = api;
-    api->http = http_server_create(loop, NULL, on_request, api);
+    api->http = http_server_create(loop, &options, on_request, api);
     return api;
 }
 
 enum status api_listen(struct api *api, const char *socket_path, struct error *err)
 {
     return http_server_listen(api->http, socket_path, err);
+}
+
+enum status api_listen_tcp(struct api *api, const char *address, struct tls_context *tls, struct error *err)
+{
+    return http_server_listen_tcp(api->http, address, tls, err);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -1,4 +1,4 @@
-/* The local JSON API (docs/openapi.yaml): what this node has applied -> JSON; a request -> one command, submitted. Decides nothing about
+/* The JSON API (docs/openapi.yaml), on the local socket and on a port: what this node has applied -> JSON; a request -> one command, submitted. Decides nothing about
  * services: the log does. Everything it needs of the process comes through struct api_hooks, so a test gives it a state of its own.
  *
  * Use: api_create, api_listen(socket), api_applied() after each applied entry (or batch of them), api_destroy. */
@@ -6,6 +6,7 @@
 #define COORD_API_API_H
 
 #include "core/command.h"
+#include "io/tls.h"
 
 #include <uv.h>
 
@@ -35,6 +36,9 @@ struct api_hooks {
 
 struct api *api_create(uv_loop_t *loop, const struct api_hooks *hooks);
 enum status api_listen(struct api *api, const char *socket_path, struct error *err);
+/* The same on a TCP port (numeric, "10.0.0.1:7401"), for those whose certificate `tls` verifies; NULL: in the open, and answering only what needs no role.
+ * Borrows `tls` until api_destroy. */
+enum status api_listen_tcp(struct api *api, const char *address, struct tls_context *tls, struct error *err);
 /* New events go out to those who follow them. */
 void api_applied(struct api *api);
 /* Closes the socket and every connection; `closed` fires when all is gone, and every submission has been answered (cancel those first,

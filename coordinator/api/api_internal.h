@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "io/http_server.h"
 #include "io/json.h"
+#include "io/refusals.h"
 
 #define API_SUBMIT_DEADLINE_MS 10000
 #define API_SEGMENTS_MAX 6
@@ -19,6 +20,8 @@ struct api {
     struct follower *followers; /* of the events */
     struct held *held;          /* submissions that wait for this node to apply them */
     uv_timer_t hold;
+    struct refusals refusals; /* which of them are in the log already */
+    uint64_t refused_connections, refused_requests;
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -43,6 +46,14 @@ void api_refuse(struct http_exchange *x, enum status status, const char *fix, co
     __attribute__((format(printf, 4, 5)));
 struct json_t *api_error(enum status status, const char *fix, const char *message);
 int api_http_code(enum status status);
+
+/* api_access.c: who asks, and what they may. */
+/* "root@b1", as the kernel says; "alice via b1", as the certificate says: for the audit. */
+void api_who(const struct api *api, const struct http_request *request, char out[WHO_MAX_BYTES]);
+/* False: the request was answered with 403, counted and logged. */
+bool api_allowed(struct api *api, struct http_exchange *x, const struct http_request *request,
+                 const struct api_path *path);
+void api_connection_refused(void *ctx, const char *address, const char *why); /* `ctx` is the api */
 
 /* api_view.c: what is -> JSON. Each gives. */
 struct json_t *api_view_status(const struct api *api);
@@ -84,8 +95,6 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
                      enum service_change change);
 void api_operation_act(struct api *api, struct http_exchange *x, const struct http_request *request, operation_id id,
                        const char *action);
-/* "root@b1": who asks, for the audit, as the kernel says. */
-void api_who(const struct api *api, const struct http_request *request, char out[WHO_MAX_BYTES]);
 
 /* One submission that ends in an answer. `answer` fires once, later, with what the log said, and must answer `x`. When the command surely or
  * perhaps did not get into the log, `x` is answered here and `answer` does not fire. */

@@ -84,6 +84,9 @@ char *api_metrics(const struct api *api)
     (void)fprintf(out, "coord_config_version %" PRIu64 "\n", s->config_version);
     head(out, "coord_operations_ended", "counter", "Failovers and promotions that ended, however they ended.");
     (void)fprintf(out, "coord_operations_ended %" PRIu32 "\n", s->incident_count);
+    head(out, "coord_api_refused", "counter", "Connections and requests that this node's API has refused.");
+    (void)fprintf(out, "coord_api_refused{what=\"connection\"} %" PRIu64 "\n", api->refused_connections);
+    (void)fprintf(out, "coord_api_refused{what=\"request\"} %" PRIu64 "\n", api->refused_requests);
     head(out, "coord_node_heard", "gauge", "1 for a node that the leader hears.");
     for (unsigned i = 0; i < NODES_MAX; i++)
         if (s->members[i].id != 0)

@@ -7,42 +7,11 @@
 #include "core/gates.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FORCE_MAX 16
-
-/* From /etc/passwd alone: a name service over the network could block the loop. */
-static bool user_name(uint32_t uid, char *out, size_t capacity)
-{
-    FILE *file = fopen("/etc/passwd", "re");
-    char text[1024];
-    struct passwd entry, *found = NULL;
-    bool known = false;
-
-    if (file == NULL)
-        return false;
-    while (!known && fgetpwent_r(file, &entry, text, sizeof text, &found) == 0)
-        if (found->pw_uid == uid) {
-            text_set(out, capacity, "%s", found->pw_name);
-            known = true;
-        }
-    (void)fclose(file);
-    return known;
-}
-
-void api_who(const struct api *api, const struct http_request *request, char out[WHO_MAX_BYTES])
-{
-    char user[NAME_MAX_BYTES] = "unknown";
-    struct api_node node;
-
-    api->hooks.node(api->hooks.ctx, &node);
-    if (request->peer_known && !user_name(request->peer_uid, user, sizeof user))
-        text_set(user, sizeof user, "uid %" PRIu32, request->peer_uid);
-    text_set(out, WHO_MAX_BYTES, "%s@%s", user, node.name);
-}
 
 /* {"status":"ok","message":...} or the log's refusal. */
 static void answer_done(struct api_submission *submission, const struct outcome *outcome)

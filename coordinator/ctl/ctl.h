@@ -23,9 +23,15 @@ enum ctl_exit {
     CTL_TIMED_OUT = 4,   /* it may have been done: look again */
 };
 
+struct ctl_remote;
+struct http_call_request;
+struct http_call_answer;
+
 /* The command line, taken apart. Every option may stand anywhere; a command refuses those that are not its own. */
 struct ctl {
     const char *socket_path;
+    const char *server, *pki, *certificate, *authority, *key; /* how to reach nodes over the network */
+    struct ctl_remote *remote;                                /* NULL: the socket */
     bool json;
     int64_t timeout_ms; /* 0: not given */
     const char *service;
@@ -64,6 +70,18 @@ enum status ctl_status_of(const char *word);
 int ctl_exit_of(enum status status);
 /* Prints `value` as one JSON line on out. */
 void ctl_print_json(const struct ctl *ctl, const struct json_t *value);
+
+/* ---- ctl_remote.c: the way to the node ---- */
+
+/* For ctl->server, a list; reads no file yet. Copies. */
+struct ctl_remote *ctl_remote_create(const struct ctl *ctl);
+void ctl_remote_destroy(struct ctl_remote *remote);
+/* http_call over the socket or to the first server that can be reached. timeout_ms 0: the command line's. Free the answer in any case. */
+enum status ctl_request(const struct ctl *ctl, struct http_call_request *request, struct http_call_answer *answer,
+                        struct error *err);
+/* What a person can do when there was no answer; NULL: nothing is known. */
+const char *ctl_contact_fix(const struct ctl *ctl, enum status status);
+const char *ctl_contact(const struct ctl *ctl); /* the socket or server that was asked last */
 
 /* ---- ctl_table.c: how it looks ---- */
 

@@ -2,7 +2,7 @@
 #include "ctl/ctl.h"
 
 #include "base/text.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <string.h>
 

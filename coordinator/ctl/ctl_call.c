@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,6 +43,8 @@ int ctl_exit_of(enum status status)
 void ctl_print_json(const struct ctl *ctl, const struct json_t *value)
 {
     char *text = json_print(value);
+
+    text_clean(text, strlen(text), false); /* a key that no answer of ours has was not cleaned when it came */
     (void)fprintf(ctl->out, "%s\n", text);
     free(text);
 }
@@ -133,37 +135,23 @@ struct json_t *ctl_try(const struct ctl *ctl, const char *method, const char *ta
                        struct error *err)
 {
     char *text = body != NULL ? json_print(body) : NULL;
-    struct http_unix_request request = { .socket_path = ctl->socket_path,
-                                         .method = method,
-                                         .target = target,
-                                         .body = text,
-                                         .timeout_ms = ctl->timeout_ms > 0 ? ctl->timeout_ms : CTL_TIMEOUT_MS_DEFAULT };
-    struct http_unix_answer answer;
+    struct http_call_request request = { .method = method, .target = target, .body = text };
+    struct http_call_answer answer;
     struct json_t *result = NULL;
 
     *code = 0;
-    if (http_unix_call(&request, &answer, err) == STATUS_OK) {
+    if (ctl_request(ctl, &request, &answer, err) == STATUS_OK) {
         *code = answer.code;
         result = json_read(answer.body, answer.body_bytes, err);
         if (result == NULL)
-            (void)error_wrap(err, "%s answered %d", ctl->socket_path, answer.code);
+            (void)error_wrap(err, "%s answered %d", ctl_contact(ctl), answer.code);
         else /* a file and its mistakes have lines; everything else is one */
             json_clean(result, json_look(result, "yaml") != NULL || json_look(result, "errors") != NULL);
     }
-    http_unix_answer_free(&answer);
+    http_call_answer_free(&answer);
     free(text);
     json_free(body);
     return result;
-}
-
-/* What a person can do when the node's socket did not answer. */
-static const char *contact_fix(enum status status)
-{
-    if (status == STATUS_UNREACHABLE)
-        return "is coordd running here? name its socket with -S PATH or COORD_SOCKET (key `socket` of the node's file)";
-    if (status == STATUS_TIMED_OUT || status == STATUS_UNKNOWN)
-        return "it may have been done: look with coordctl status and coordctl events before you try again";
-    return NULL;
 }
 
 struct json_t *ctl_call(const struct ctl *ctl, const char *method, const char *target, struct json_t *body,
@@ -175,7 +163,7 @@ struct json_t *ctl_call(const struct ctl *ctl, const char *method, const char *t
 
     *exit_code = CTL_OK;
     if (answer == NULL) {
-        *exit_code = ctl_fail(ctl, err.status, contact_fix(err.status), "%s", err.text);
+        *exit_code = ctl_fail(ctl, err.status, ctl_contact_fix(ctl, err.status), "%s", err.text);
         return NULL;
     }
     if (code / 100 == 2)
@@ -187,16 +175,13 @@ struct json_t *ctl_call(const struct ctl *ctl, const char *method, const char *t
 
 int ctl_print_text(const struct ctl *ctl, const char *target)
 {
-    struct http_unix_request request = { .socket_path = ctl->socket_path,
-                                         .method = "GET",
-                                         .target = target,
-                                         .timeout_ms = ctl->timeout_ms > 0 ? ctl->timeout_ms : CTL_TIMEOUT_MS_DEFAULT };
-    struct http_unix_answer answer;
+    struct http_call_request request = { .method = "GET", .target = target };
+    struct http_call_answer answer;
     struct error err = ERROR_NONE;
     int exit_code = CTL_OK;
 
-    if (http_unix_call(&request, &answer, &err) != STATUS_OK) {
-        exit_code = ctl_fail(ctl, err.status, contact_fix(err.status), "%s", err.text);
+    if (ctl_request(ctl, &request, &answer, &err) != STATUS_OK) {
+        exit_code = ctl_fail(ctl, err.status, ctl_contact_fix(ctl, err.status), "%s", err.text);
     } else if (answer.code / 100 == 2) {
         text_clean(answer.body, answer.body_bytes, true);
         (void)fwrite(answer.body, 1, answer.body_bytes, ctl->out);
@@ -206,6 +191,6 @@ int ctl_print_text(const struct ctl *ctl, const char *target)
         exit_code = body != NULL ? ctl_say_error(ctl, body) : ctl_fail(ctl, err.status, NULL, "%s", err.text);
         json_free(body);
     }
-    http_unix_answer_free(&answer);
+    http_call_answer_free(&answer);
     return exit_code;
 }

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -63,19 +63,14 @@ static bool on_data(void *ctx, const char *data, size_t length)
 static int follow(const struct ctl *ctl, const char *target)
 {
     struct streaming *s = calloc(1, sizeof *s);
-    struct http_unix_request request = { .socket_path = ctl->socket_path,
-                                         .method = "GET",
-                                         .target = target,
-                                         .timeout_ms = ctl->timeout_ms > 0 ? ctl->timeout_ms : CTL_TIMEOUT_MS_DEFAULT,
-                                         .on_data = on_data,
-                                         .ctx = s };
-    struct http_unix_answer answer;
+    struct http_call_request request = { .method = "GET", .target = target, .on_data = on_data, .ctx = s };
+    struct http_call_answer answer;
     struct error err = ERROR_NONE;
     int exit_code = CTL_OK;
 
     ASSERT(s != NULL);
     s->ctl = ctl;
-    if (http_unix_call(&request, &answer, &err) != STATUS_OK) {
+    if (ctl_request(ctl, &request, &answer, &err) != STATUS_OK) {
         exit_code = ctl_fail(ctl, err.status == STATUS_UNKNOWN ? STATUS_UNREACHABLE : err.status,
                              "coordctl events -f at another node, or here when coordd runs again", "%s", err.text);
     } else if (answer.code / 100 != 2) {
@@ -84,7 +79,7 @@ static int follow(const struct ctl *ctl, const char *target)
         exit_code = body != NULL ? ctl_say_error(ctl, body) : ctl_fail(ctl, err.status, NULL, "%s", err.text);
         json_free(body);
     }
-    http_unix_answer_free(&answer);
+    http_call_answer_free(&answer);
     free(s);
     return exit_code;
 }

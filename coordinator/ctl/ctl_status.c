@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 #include "io/clock.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <inttypes.h>
 #include <string.h>

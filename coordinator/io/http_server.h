@@ -1,4 +1,5 @@
-/* An HTTP/1.1 server on the loop: on a unix socket now; bytes reach a connection through one function, which is where TLS will stand.
+/* An HTTP/1.1 server on the loop: on a unix socket, and on a TCP port under TLS (a certificate of the client is verified, and may be missing) or, for
+ * loopback, in the open. Who is at the other end stands in each request; what they may do is the handler's business.
  * Decides what a well-formed request is and how big and slow one may be; what it means is the handler's business. Every malformed,
  * oversized or slow request is answered here (with the API's error body) and never reaches the handler. Requests of one
  * connection are handed over one by one: a pipelined one waits for the answer to the one before. The process must ignore SIGPIPE: libuv writes to sockets whose peer has gone. */
@@ -6,6 +7,7 @@
 #define COORD_IO_HTTP_SERVER_H
 
 #include "base/status.h"
+#include "io/tls.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,13 +17,17 @@
 #define HTTP_TARGET_MAX_BYTES 2048 /* path and query as sent */
 #define HTTP_HEADERS_MAX_BYTES (16 * 1024)
 #define HTTP_BODY_MAX_BYTES (256 * 1024)
-#define HTTP_CONNECTIONS_MAX 64              /* further ones are answered 503 and closed */
+#define HTTP_CONNECTIONS_MAX 64 /* on the socket, and as many on the port; further ones are closed */
+#define HTTP_ADDRESS_MAX_BYTES 64
 #define HTTP_BACKLOG_MAX_BYTES (1024 * 1024) /* written and not yet taken by the peer; a stream beyond it is ended */
 #define HTTP_PARAMETERS_MAX 8
 
 struct http_parameter {
     const char *key, *value; /* decoded; a value left out is "" */
 };
+
+/* How a request came. */
+enum http_way { HTTP_LOCAL, HTTP_SECURE, HTTP_OPEN };
 
 /* Borrowed until the handler returns. */
 struct http_request {
@@ -31,10 +37,15 @@ struct http_request {
     size_t parameter_count;
     const char *body; /* NUL-terminated for convenience */
     size_t body_bytes;
-    /* The kernel's word about the process at the other end, as it was when it connected. */
+    enum http_way way;
+    const char *address; /* of the peer: "192.0.2.1:50312"; "local" on the socket */
+    /* HTTP_LOCAL: the kernel's word about the process at the other end, as it was when it connected. */
     bool peer_known;
     uint32_t peer_uid, peer_gid;
     int32_t peer_pid;
+    bool peer_in_group; /* it belongs to the group of the socket's file */
+    /* HTTP_SECURE: for whom the peer's certificate speaks; nobody when it showed none, and on the other ways. */
+    struct tls_identity identity;
 };
 
 /* The value of a query parameter, or NULL. */
@@ -47,9 +58,12 @@ struct
 typedef void (*http_handler)(void *ctx, struct http_exchange *exchange, const struct http_request *request);
 
 struct http_server_options {
-    uint32_t request_timeout_ms; /* from a request's first byte to its last; 0: 10 s */
-    uint32_t idle_timeout_ms;    /* between requests; 0: 60 s */
-    uint32_t write_timeout_ms;   /* without the peer taking a byte; 0: 30 s */
+    uint32_t request_timeout_ms;   /* from a request's first byte to its last; 0: 10 s */
+    uint32_t idle_timeout_ms;      /* between requests; 0: 60 s */
+    uint32_t write_timeout_ms;     /* without the peer taking a byte; 0: 30 s */
+    uint32_t handshake_timeout_ms; /* TLS; 0: 5 s */
+    /* A connection on the port that was closed before it became a request; NULL: nobody wants to know. `ctx` is the handler's. */
+    void (*on_refused)(void *ctx, const char *address, const char *why);
 };
 
 struct http_server; /* owns its socket, its connections and their timers */
@@ -58,6 +72,10 @@ struct http_server *http_server_create(uv_loop_t *loop, const struct http_server
                                        void *ctx);
 /* Takes over the socket file of a process that ended; refuses one that is being served. Mode 0660. */
 enum status http_server_listen(struct http_server *server, const char *socket_path, struct error *err);
+/* The same for a TCP port; `address` is numeric, "127.0.0.1:7401". `tls` NULL: in the open. Borrows `tls` until http_server_destroy; what is reloaded in it holds
+ * for new connections. */
+enum status http_server_listen_tcp(struct http_server *server, const char *address, struct tls_context *tls,
+                                   struct error *err);
 /* Stops listening, removes the socket file, closes every connection (streams get on_gone) and calls `closed` when the last handle is
  * closed. `closed` waits for exchanges that are still unanswered and may then be called by http_answer itself. Frees the server before it. */
 void http_server_destroy(struct http_server *server, void (*closed)(void *ctx), void *ctx);

@@ -1,4 +1,4 @@
-/* A connection is in one phase at a time: IDLE -> RECEIVING (first byte) -> ANSWERING (the handler has the request) -> WRITING ->
+/* A connection is in one phase at a time: HANDSHAKING (under TLS only) -> IDLE -> RECEIVING (first byte) -> ANSWERING (the handler has the request) -> WRITING ->
  * IDLE; a stream is STREAMING from its first line to its end. CLOSING is for good. Bytes that arrive while a request is being
  * answered wait in `ahead`, up to one read; then the kernel's buffer, and with it the peer, has to wait.
  *
@@ -11,17 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* Everything of one request with what no callback counts: chunk sizes and extensions, empty lines. */
 #define REQUEST_MAX_BYTES (HTTP_TARGET_MAX_BYTES + HTTP_HEADERS_MAX_BYTES + HTTP_BODY_MAX_BYTES + 65536)
-
-struct writing {
-    uv_write_t request;
-    struct connection *connection;
-    bool last; /* of the answer */
-    char bytes[];
-};
 
 static void connection_next(struct connection *c);
 
@@ -50,6 +42,8 @@ static void on_handle_closed(uv_handle_t *handle)
     while (*link != c)
         link = &(*link)->next;
     *link = c->next;
+    c->listener->connection_count--;
+    http_transport_free(c);
     free(c->body);
     free(c->ahead);
     free(c);
@@ -82,9 +76,9 @@ void http_connection_close(struct connection *c)
 
 static void on_timer(uv_timer_t *timer);
 
-static void timer_set(struct connection *c, uint32_t after_ms)
+void http_connection_timer(struct connection *c, uint32_t after_ms)
 {
-    c->queue_bytes = uv_stream_get_write_queue_size(&c->peer.stream);
+    c->queue_bytes = http_transport_queue_bytes(c);
     if (after_ms == 0)
         ASSERT(uv_timer_stop(&c->timer) == 0);
     else
@@ -96,60 +90,40 @@ static void refuse(struct connection *c, int code, const char *message);
 static void on_timer(uv_timer_t *timer)
 {
     struct connection *c = timer->data;
-    size_t queue_bytes = uv_stream_get_write_queue_size(&c->peer.stream);
+    size_t queue_bytes = http_transport_queue_bytes(c);
 
+    if (c->phase == HANDSHAKING)
+        http_server_refused(c->server, c->address, "it did not end its handshake in time");
     if (c->phase == RECEIVING)
         refuse(c, 408, "the request was not complete in time");
     else if ((c->phase == WRITING || c->phase == STREAMING) && queue_bytes < c->queue_bytes)
-        timer_set(c, c->server->options.write_timeout_ms); /* slow, but it takes */
+        http_connection_timer(c, c->server->options.write_timeout_ms); /* slow, but it takes */
     else
         http_connection_close(c);
 }
 
 /* ---- writing ---- */
 
-static void on_written(uv_write_t *request, int uv_status)
+void http_connection_written(struct connection *c, bool last)
 {
-    struct writing *w = (struct writing *)request;
-    struct connection *c = w->connection;
-    bool last = w->last;
-
-    free(w);
-    if (c->phase == CLOSING)
-        return;
-    if (uv_status != 0 || (last && (!c->keep_alive || c->peer_ended))) {
+    if (last && (!c->keep_alive || c->peer_ended))
         http_connection_close(c);
-        return;
-    }
-    if (last)
+    else if (last)
         connection_next(c);
-    else if (c->phase == STREAMING && uv_stream_get_write_queue_size(&c->peer.stream) == 0)
-        timer_set(c, 0);
+    else if (c->phase == STREAMING && http_transport_queue_bytes(c) == 0)
+        http_connection_timer(c, 0);
 }
 
 static void write_parts(struct connection *c, bool last, const char *first, size_t first_bytes, const void *second,
                         size_t second_bytes, const char *third, size_t third_bytes)
 {
-    size_t total = first_bytes + second_bytes + third_bytes;
-    struct writing *w = malloc(sizeof *w + total);
-    uv_buf_t buffer;
+    uv_buf_t parts[3] = { uv_buf_init((char *)(uintptr_t)first, (unsigned)first_bytes),
+                          uv_buf_init((char *)(uintptr_t)second, (unsigned)second_bytes),
+                          uv_buf_init((char *)(uintptr_t)third, (unsigned)third_bytes) };
 
-    ASSERT(w != NULL);
-    w->connection = c;
-    w->last = last;
-    memcpy(w->bytes, first, first_bytes);
-    if (second_bytes > 0)
-        memcpy(w->bytes + first_bytes, second, second_bytes);
-    if (third_bytes > 0)
-        memcpy(w->bytes + first_bytes + second_bytes, third, third_bytes);
-    buffer = uv_buf_init(w->bytes, (unsigned)total);
-    if (uv_write(&w->request, &c->peer.stream, &buffer, 1, on_written) != 0) {
-        free(w);
-        http_connection_close(c);
-        return;
-    }
-    if (!uv_is_active((uv_handle_t *)&c->timer) || last)
-        timer_set(c, c->server->options.write_timeout_ms);
+    http_transport_write(c, last, parts, 3);
+    if (c->phase != CLOSING && (!uv_is_active((uv_handle_t *)&c->timer) || last))
+        http_connection_timer(c, c->server->options.write_timeout_ms);
 }
 
 /* The whole answer of this connection's request. */
@@ -284,7 +258,7 @@ static void dispatch(struct connection *c)
     c->server->exchange_count++;
     c->exchange = x;
     c->phase = ANSWERING;
-    timer_set(c, 0); /* the handler's patience is its own */
+    http_connection_timer(c, 0); /* the handler's patience is its own */
     if (c->body != NULL)
         c->body[c->body_bytes] = '\0';
     c->request.method = llhttp_method_name((llhttp_method_t)c->parser.method);
@@ -305,7 +279,7 @@ static size_t parse(struct connection *c, const char *bytes, size_t length)
     if (c->phase == IDLE) {
         c->phase = RECEIVING;
         c->request_bytes = 0;
-        timer_set(c, c->server->options.request_timeout_ms);
+        http_connection_timer(c, c->server->options.request_timeout_ms);
     }
     result = llhttp_execute(&c->parser, bytes, length);
     if (result == HPE_PAUSED && c->request_complete) {
@@ -323,10 +297,15 @@ static size_t parse(struct connection *c, const char *bytes, size_t length)
     return used;
 }
 
-/* Every byte from the peer comes through here, whatever carried it. */
-static void connection_bytes(struct connection *c, const char *bytes, size_t length)
+bool http_connection_wants(const struct connection *c)
 {
-    while (length > 0 && (c->phase == IDLE || c->phase == RECEIVING)) {
+    return c->phase == IDLE || c->phase == RECEIVING;
+}
+
+/* Every byte from the peer comes through here, whatever carried it. */
+void http_connection_bytes(struct connection *c, const char *bytes, size_t length)
+{
+    while (length > 0 && http_connection_wants(c)) {
         size_t used = parse(c, bytes, length);
         bytes += used;
         length -= used;
@@ -347,24 +326,11 @@ static void connection_bytes(struct connection *c, const char *bytes, size_t len
         (void)uv_read_stop(&c->peer.stream); /* one read ahead is enough */
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+void http_connection_ended(struct connection *c)
 {
-    struct connection *c = handle->data;
-    (void)suggested;
-    *buffer = uv_buf_init(c->input, sizeof c->input);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
-{
-    struct connection *c = stream->data;
-
-    if (c->phase == CLOSING || length == 0)
-        return;
-    if (length > 0) {
-        connection_bytes(c, buffer->base, (size_t)length);
-    } else if (length == UV_EOF && (c->phase == ANSWERING || c->phase == WRITING)) {
+    if (c->phase == ANSWERING || c->phase == WRITING) {
         c->peer_ended = true; /* it has said all it wanted and still waits for the answer */
-        (void)uv_read_stop(stream);
+        (void)uv_read_stop(&c->peer.stream);
     } else {
         http_connection_close(c);
     }
@@ -377,61 +343,65 @@ static void connection_next(struct connection *c)
     char *bytes = c->ahead;
 
     c->phase = IDLE;
-    timer_set(c, c->server->options.idle_timeout_ms);
+    http_connection_timer(c, c->server->options.idle_timeout_ms);
     if (waiting > 0) {
         c->ahead = NULL; /* parsing may put what is left into a fresh one */
         c->ahead_bytes = 0;
-        connection_bytes(c, bytes, waiting);
+        http_connection_bytes(c, bytes, waiting);
         free(bytes);
     }
-    if (c->phase != CLOSING && (c->keep_alive || c->phase == STREAMING) && c->ahead_bytes == 0) {
-        int result = uv_read_start(&c->peer.stream, on_alloc, on_read);
-        if (result != 0 && result != UV_EALREADY)
-            http_connection_close(c);
-    }
+    if (c->phase != CLOSING && (c->keep_alive || c->phase == STREAMING) && c->ahead_bytes == 0)
+        http_transport_read(c);
 }
 
 /* ---- accepting ---- */
 
-static void read_credentials(struct connection *c)
+void http_connection_begin(struct connection *c)
 {
-    struct ucred credentials;
-    socklen_t length = sizeof credentials;
-    uv_os_fd_t fd;
-
-    if (uv_fileno(&c->peer.handle, &fd) != 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
-        return; /* peer_known stays false */
-    c->request.peer_known = true;
-    c->request.peer_uid = credentials.uid;
-    c->request.peer_gid = credentials.gid;
-    c->request.peer_pid = credentials.pid;
+    c->phase = IDLE;
+    http_connection_timer(c, c->server->options.idle_timeout_ms);
 }
 
-void http_connection_accept(struct http_server *s, uv_stream_t *listener)
+void http_connection_accept(struct http_listener *l)
 {
     struct connection *c = calloc(1, sizeof *c);
+    struct http_server *s = l->server;
 
     ASSERT(c != NULL);
     c->server = s;
+    c->listener = l;
     c->keep_alive = true;
     c->handles_open = 2;
-    ASSERT(uv_pipe_init(s->loop, &c->peer.pipe, 0) == 0);
+    if (l->way == HTTP_LOCAL)
+        ASSERT(uv_pipe_init(s->loop, &c->peer.pipe, 0) == 0);
+    else
+        ASSERT(uv_tcp_init(s->loop, &c->peer.tcp) == 0);
     ASSERT(uv_timer_init(s->loop, &c->timer) == 0);
     c->peer.handle.data = c;
     c->timer.data = c;
     c->next = s->connections;
     s->connections = c;
     s->connection_count++;
+    l->connection_count++;
     llhttp_init(&c->parser, HTTP_REQUEST, parser_settings());
     c->parser.data = c;
-    if (uv_accept(listener, &c->peer.stream) != 0 || s->connection_count > HTTP_CONNECTIONS_MAX) {
+    if (uv_accept(&l->socket.stream, &c->peer.stream) != 0) {
         http_connection_close(c);
         return;
     }
-    read_credentials(c);
-    timer_set(c, s->options.idle_timeout_ms);
-    if (uv_read_start(&c->peer.stream, on_alloc, on_read) != 0)
+    if (!http_transport_begin(c))
+        return;
+    if (l->connection_count > HTTP_CONNECTIONS_MAX) {
+        if (l->way != HTTP_LOCAL)
+            http_server_refused(s, c->address, "too many connections are open");
         http_connection_close(c);
+        return;
+    }
+    if (c->tls != NULL)
+        http_connection_timer(c, s->options.handshake_timeout_ms);
+    else
+        http_connection_begin(c);
+    http_transport_read(c);
 }
 
 /* ---- answering ---- */
@@ -478,7 +448,7 @@ void http_stream_write(struct http_exchange *exchange, const void *data, size_t 
 
     if (c->phase == CLOSING || data_bytes == 0)
         return; /* on_gone is on its way */
-    if (uv_stream_get_write_queue_size(&c->peer.stream) + data_bytes > HTTP_BACKLOG_MAX_BYTES) {
+    if (http_transport_queue_bytes(c) + data_bytes > HTTP_BACKLOG_MAX_BYTES) {
         http_connection_close(c);
         return;
     }

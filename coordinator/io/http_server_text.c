@@ -81,6 +81,7 @@ const char *http_reason(int code)
     } reasons[] = { { 200, "OK" },
                     { 202, "Accepted" },
                     { 400, "Bad Request" },
+                    { 403, "Forbidden" },
                     { 404, "Not Found" },
                     { 405, "Method Not Allowed" },
                     { 408, "Request Timeout" },

@@ -51,9 +51,9 @@ if(COORD_FUZZ)
   coord_fuzz(log LINKS coord_io_base)
   coord_fuzz(json LINKS coord_io_json)
   coord_fuzz(http_server SOURCES ${fuzz_dir}/fuzz_http.c LINKS coord_io_http_server WRAPS uv_accept)
-  coord_fuzz(http_unix_client LINKS coord_io_http_server WRAPS socket connect send recv poll)
+  coord_fuzz(http_call LINKS coord_io_http_server WRAPS socket connect send recv poll)
   coord_fuzz(api SOURCES ${fuzz_dir}/fuzz_http.c ${fuzz_dir}/live.c LINKS coord_api WRAPS uv_accept)
-  coord_fuzz(ctl LINKS coord_ctl WRAPS http_unix_call)
+  coord_fuzz(ctl LINKS coord_ctl WRAPS http_call)
 
   # Makes first inputs; no fuzz program itself.
   add_executable(fuzz_seeds ${fuzz_dir}/seeds.c ${fuzz_dir}/live.c)

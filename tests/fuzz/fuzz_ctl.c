@@ -1,20 +1,20 @@
 /* coordctl: an answer of a node that is not what it should be, given to each command that shows one. The HTTP call is linked to a function
  * here. It prints something or says what is wrong, and ends with one of its exit codes. */
 #include "ctl/ctl.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 #include "tests/fuzz/fuzz.h"
 
 static const uint8_t *body;
 static size_t body_bytes;
 static int code;
 
-enum status __wrap_http_unix_call(const struct http_unix_request *request, struct http_unix_answer *answer,
-                                  struct error *err);
-enum status __wrap_http_unix_call(const struct http_unix_request *request, struct http_unix_answer *answer,
-                                  struct error *err)
+enum status __wrap_http_call(const struct http_call_request *request, struct http_call_answer *answer,
+                             struct error *err);
+enum status __wrap_http_call(const struct http_call_request *request, struct http_call_answer *answer,
+                             struct error *err)
 {
     (void)err;
-    *answer = (struct http_unix_answer){ .code = code, .body = fuzz_text(body, body_bytes), .body_bytes = body_bytes };
+    *answer = (struct http_call_answer){ .code = code, .body = fuzz_text(body, body_bytes), .body_bytes = body_bytes };
     if (request->on_data != NULL && code == 200 && body_bytes > 0)
         (void)request->on_data(request->ctx, answer->body, body_bytes);
     return STATUS_OK;

@@ -28,7 +28,7 @@ void fuzz_peer_open(struct fuzz_peer *p, uv_loop_t *loop, struct http_server *se
     ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     p->fd = pair[0];
     accepted_fd = pair[1];
-    http_connection_accept(server, NULL);
+    http_connection_accept(&server->local);
 }
 
 /* Takes what the server wrote; true when there was something. */

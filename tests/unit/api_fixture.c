@@ -6,7 +6,9 @@
 #include "core/fsm.h"
 #include "core/leader.h"
 #include "io/clock.h"
+#include "tls_fixture.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -324,8 +326,9 @@ static void fail_site_a(void)
         opine(node, 0, OPINION_FAILED);
 }
 
-static int child_main(enum fixture_mode mode, const char *socket_path)
+static int child_main(enum fixture_mode mode, const struct api_fixture *f, const char *certificate)
 {
+    struct tls_context *tls = NULL;
     struct api_hooks hooks = { .ctx = NULL, .state = hook_state, .node = hook_node, .submit = hook_submit };
     struct error err = ERROR_NONE;
 
@@ -350,19 +353,36 @@ static int child_main(enum fixture_mode mode, const char *socket_path)
     ASSERT(uv_signal_init(&child.loop, &child.term) == 0);
     ASSERT(uv_signal_start(&child.term, on_term, SIGTERM) == 0);
     child.api = api_create(&child.loop, &hooks);
-    if (api_listen(child.api, socket_path, &err) != STATUS_OK) {
+    if (certificate != NULL)
+        tls = tls_fixture_context(certificate, "ca");
+    if ((f->server[0] != '\0' && api_listen_tcp(child.api, f->server, tls, &err) != STATUS_OK) ||
+        api_listen(child.api, f->socket_path, &err) != STATUS_OK) { /* whoever finds the socket finds the port too */
         (void)fprintf(stderr, "fixture: %s\n", err.text);
         return 2;
     }
     (void)uv_run(&child.loop, UV_RUN_DEFAULT);
     ASSERT(uv_loop_close(&child.loop) == 0);
+    tls_context_destroy(tls);
     free(child.state);
     free(child.ahead);
     free(child.scratch);
     return 0;
 }
 
-void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode)
+/* A port that is free now. Whoever takes it in the meantime makes the child fail, loudly. */
+static void choose_port(struct api_fixture *f)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    (void)close(fd);
+    (void)snprintf(f->server, sizeof f->server, "127.0.0.1:%u", ntohs(address.sin_port));
+}
+
+static void begin(struct api_fixture *f, enum fixture_mode mode, const char *certificate)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     bool up = false;
@@ -375,7 +395,7 @@ void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode)
     assert_true(f->pid >= 0);
     if (f->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed assertion leaves it behind, and the test's output open */
-        exit(child_main(mode, f->socket_path));
+        exit(child_main(mode, f, certificate));
     }
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", f->socket_path);
     for (int i = 0; i < 2000 && !up; i++) {
@@ -386,6 +406,18 @@ void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode)
             (void)usleep(10000);
     }
     assert_true(up);
+}
+
+void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode)
+{
+    f->server[0] = '\0';
+    begin(f, mode, NULL);
+}
+
+void api_fixture_begin_port(struct api_fixture *f, enum fixture_mode mode, const char *certificate)
+{
+    choose_port(f);
+    begin(f, mode, certificate);
 }
 
 void api_fixture_end(struct api_fixture *f)

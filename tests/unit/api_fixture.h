@@ -20,10 +20,13 @@ struct api_fixture {
     pid_t pid;
     char directory[64];
     char socket_path[96];
+    char server[32]; /* "127.0.0.1:PORT" of api_fixture_begin_port, else "" */
 };
 
 /* Returns when the socket answers. Asserts by cmocka. */
 void api_fixture_begin(struct api_fixture *f, enum fixture_mode mode);
+/* The same, and it also listens on a port: under TLS with what tls_fixture made as `certificate` (of the authority "ca"), or with NULL in the open. */
+void api_fixture_begin_port(struct api_fixture *f, enum fixture_mode mode, const char *certificate);
 /* Asks the child to close everything and checks that it ended with nothing left over (leaks are its exit code). */
 void api_fixture_end(struct api_fixture *f);
 

@@ -1,6 +1,6 @@
 /* The API against docs/openapi.yaml, over a real socket and the real core. */
 #include "api_fixture.h"
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 #include "io/json.h"
 
 #include <setjmp.h>
@@ -20,18 +20,18 @@ static char raw[65536];
 /* Returns the HTTP code; keeps the body. */
 static int call(const char *method, const char *target, const char *body)
 {
-    struct http_unix_request request = {
+    struct http_call_request request = {
         .socket_path = fixture.socket_path, .method = method, .target = target, .body = body, .timeout_ms = 20000
     };
-    struct http_unix_answer got;
+    struct http_call_answer got;
     struct error err = ERROR_NONE;
 
-    if (http_unix_call(&request, &got, &err) != STATUS_OK)
+    if (http_call(&request, &got, &err) != STATUS_OK)
         fail_msg("%s %s: %s", method, target, err.text);
     json_free(answer);
     answer = json_read(got.body, got.body_bytes, &err);
     (void)snprintf(raw, sizeof raw, "%s", got.body);
-    http_unix_answer_free(&got);
+    http_call_answer_free(&got);
     return got.code;
 }
 
@@ -445,10 +445,10 @@ static bool on_data(void *ctx, const char *data, size_t length)
 static void events_are_listed_since_a_number_and_followed_as_they_happen(void **state)
 {
     struct following f = { .needle = "app disarmed by" };
-    struct http_unix_request request = {
+    struct http_call_request request = {
         .socket_path = fixture.socket_path, .method = "GET", .timeout_ms = 20000, .on_data = on_data, .ctx = &f
     };
-    struct http_unix_answer got;
+    struct http_call_answer got;
     struct error err = ERROR_NONE;
     char target[80];
     int next;
@@ -463,8 +463,8 @@ static void events_are_listed_since_a_number_and_followed_as_they_happen(void **
         (void)usleep(100000);
         _exit(call("POST", "/v1/services/app/disarm", NULL) == 200 ? 0 : 1);
     }
-    assert_int_equal(http_unix_call(&request, &got, &err), STATUS_OK);
-    http_unix_answer_free(&got);
+    assert_int_equal(http_call(&request, &got, &err), STATUS_OK);
+    http_call_answer_free(&got);
     assert_non_null(strstr(f.text, "\"event\":\"service\""));
     assert_null(strstr(f.text, "cluster of 3 nodes")); /* from before */
     (void)snprintf(target, sizeof target, "/v1/events?since=%d", next);
@@ -484,18 +484,18 @@ static void a_stream_of_events_does_not_keep_the_process_from_ending(void **stat
     (void)state;
     api_fixture_begin(&fixture, FIXTURE_READY);
     {
-        struct http_unix_request request = { .socket_path = fixture.socket_path,
+        struct http_call_request request = { .socket_path = fixture.socket_path,
                                              .method = "GET",
                                              .target = "/v1/events?follow=1",
                                              .timeout_ms = 20000,
                                              .on_data = on_data,
                                              .ctx = &f };
-        struct http_unix_answer got;
+        struct http_call_answer got;
         struct error err = ERROR_NONE;
         f.needle = "this never comes";
         if (fork() == 0) { /* the follower: it is cut off by the end of the server */
-            enum status status = http_unix_call(&request, &got, &err);
-            http_unix_answer_free(&got);
+            enum status status = http_call(&request, &got, &err);
+            http_call_answer_free(&got);
             _exit(status == STATUS_UNKNOWN ? 0 : 1);
         }
     }

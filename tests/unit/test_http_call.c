@@ -1,5 +1,5 @@
 /* The blocking client against a peer that says exactly what the test wants it to say: a child process with a script. */
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 static char directory[64], path[96];
-static struct http_unix_answer answer;
+static struct http_call_answer answer;
 static struct error err;
 
 static int setup(void **state)
@@ -30,7 +30,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    http_unix_answer_free(&answer);
+    http_call_answer_free(&answer);
     (void)unlink(path);
     return rmdir(directory);
 }
@@ -69,9 +69,9 @@ static pid_t peer(const char *script, bool slowly)
 
 static enum status call(const char *script, bool slowly)
 {
-    struct http_unix_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 20000 };
+    struct http_call_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 20000 };
     pid_t pid = peer(script, slowly);
-    enum status status = http_unix_call(&request, &answer, &err);
+    enum status status = http_call(&request, &answer, &err);
 
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     return status;
@@ -114,20 +114,20 @@ static void what_is_no_http_is_corrupt(void **state)
 
 static void nobody_there_is_unreachable_nothing_was_sent(void **state)
 {
-    struct http_unix_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 1000 };
+    struct http_call_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 1000 };
     (void)state;
-    assert_int_equal(http_unix_call(&request, &answer, &err), STATUS_UNREACHABLE);
-    http_unix_answer_free(&answer);
+    assert_int_equal(http_call(&request, &answer, &err), STATUS_UNREACHABLE);
+    http_call_answer_free(&answer);
     (void)close(listening()); /* a socket file whose process has ended */
-    assert_int_equal(http_unix_call(&request, &answer, &err), STATUS_UNREACHABLE);
+    assert_int_equal(http_call(&request, &answer, &err), STATUS_UNREACHABLE);
 }
 
 static void a_silent_peer_costs_no_more_than_the_deadline(void **state)
 {
-    struct http_unix_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 50 };
+    struct http_call_request request = { .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 50 };
     int fd = listening();
     (void)state;
-    assert_int_equal(http_unix_call(&request, &answer, &err), STATUS_TIMED_OUT);
+    assert_int_equal(http_call(&request, &answer, &err), STATUS_TIMED_OUT);
     (void)close(fd);
 }
 
@@ -140,12 +140,12 @@ static bool take_one(void *ctx, const char *data, size_t length)
 static void a_stream_is_handed_over_until_it_is_enough(void **state)
 {
     char got[32] = "";
-    struct http_unix_request request = {
+    struct http_call_request request = {
         .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 20000, .on_data = take_one, .ctx = got
     };
     pid_t pid = peer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", false);
     (void)state;
-    assert_int_equal(http_unix_call(&request, &answer, &err), STATUS_OK);
+    assert_int_equal(http_call(&request, &answer, &err), STATUS_OK);
     assert_string_equal(got, "abc");
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
@@ -153,12 +153,12 @@ static void a_stream_is_handed_over_until_it_is_enough(void **state)
 static void an_error_in_place_of_a_stream_is_collected(void **state)
 {
     char got[32] = "";
-    struct http_unix_request request = {
+    struct http_call_request request = {
         .socket_path = path, .method = "GET", .target = "/", .timeout_ms = 20000, .on_data = take_one, .ctx = got
     };
     pid_t pid = peer("HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", false);
     (void)state;
-    assert_int_equal(http_unix_call(&request, &answer, &err), STATUS_OK);
+    assert_int_equal(http_call(&request, &answer, &err), STATUS_OK);
     assert_int_equal(answer.code, 404);
     assert_string_equal(answer.body, "no");
     assert_string_equal(got, "");

@@ -1,6 +1,6 @@
 /* io: coordctl's reader of HTTP answers. Its system calls are linked to functions here that hand it the input in pieces. What it makes of an
  * answer does not depend on the pieces. */
-#include "io/http_unix_client.h"
+#include "io/http_call.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,10 +79,10 @@ static bool on_data(void *ctx, const char *data, size_t data_bytes)
     return *left > 0;
 }
 
-static enum status call(const uint8_t *data, size_t size, size_t pieces, bool stream, struct http_unix_answer *out)
+static enum status call(const uint8_t *data, size_t size, size_t pieces, bool stream, struct http_call_answer *out)
 {
     size_t wanted = 64;
-    struct http_unix_request request = { .socket_path = "/x",
+    struct http_call_request request = { .socket_path = "/x",
                                          .method = "GET",
                                          .target = "/v1/status",
                                          .timeout_ms = 60000,
@@ -94,7 +94,7 @@ static enum status call(const uint8_t *data, size_t size, size_t pieces, bool st
     answer = (struct fuzz_input){ data, size };
     chunk = pieces;
     again = false;
-    status = http_unix_call(&request, out, &err);
+    status = http_call(&request, out, &err);
     ASSERT(status == STATUS_OK || status == STATUS_CORRUPT || status == STATUS_UNKNOWN);
     ASSERT(status == err.status && (status == STATUS_OK || err.text[0] != '\0'));
     ASSERT(out->body != NULL && out->body[out->body_bytes] == '\0' && out->body_bytes <= size);
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = { data, size };
     size_t pieces = (size_t)fuzz_u8(&in) + 1;
-    struct http_unix_answer whole, cut, streamed;
+    struct http_call_answer whole, cut, streamed;
     enum status status = call(in.at, in.left, 1u << 20, false, &whole);
 
     ASSERT(call(in.at, in.left, pieces, false, &cut) == status);
@@ -113,8 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(whole.code == cut.code && whole.body_bytes == cut.body_bytes &&
                memcmp(whole.body, cut.body, whole.body_bytes) == 0);
     (void)call(in.at, in.left, pieces, true, &streamed);
-    http_unix_answer_free(&whole);
-    http_unix_answer_free(&cut);
-    http_unix_answer_free(&streamed);
+    http_call_answer_free(&whole);
+    http_call_answer_free(&cut);
+    http_call_answer_free(&streamed);
     return 0;
 }
