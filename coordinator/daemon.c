@@ -258,8 +258,13 @@ static enum status create_rooms(struct daemon *d, const char *supervise_path, st
                                 .ctx = d,
                                 .state = applied_state,
                                 .submit = submit_step,
-                                .last_primary_lsn = daemon_primary_lsn };
-    struct api_hooks hooks = { .ctx = d, .state = applied_state, .node = describe_node, .submit = submit_request };
+                                .last_primary_lsn = daemon_primary_lsn,
+                                .promises_hold = daemon_promises_hold };
+    struct api_hooks hooks = { .ctx = d,
+                               .state = applied_state,
+                               .node = describe_node,
+                               .promises = daemon_promise_describe,
+                               .submit = submit_request };
 
     for (unsigned i = 0; i < d->config.local_count; i++)
         locals[i] = (struct exec_local){ .service = d->config.local[i].service,

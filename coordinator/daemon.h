@@ -159,7 +159,9 @@ struct daemon_guard *daemon_guard_of(struct daemon *d, service_id service); /* N
 
 /* daemon_promise.c */
 void daemon_promise_init(struct daemon *d);
-void daemon_promise_tick(struct daemon *d); /* says in the log that promises are over */
+void daemon_promise_tick(struct daemon *d);               /* says in the log that promises are over */
+bool daemon_promises_hold(void *ctx, service_id service); /* what this node has promised, or may have, still holds */
+void daemon_promise_describe(void *ctx, service_id service, struct api_promises *out);
 void daemon_promise_ask(void *ctx, node_id to, const struct promise_ask *ask);
 void daemon_promise_receive(struct daemon *d, node_id from, uint8_t type, const uint8_t *bytes, size_t length);
 void daemon_promise_note(struct daemon *d, service_id service); /* the guard was opened: by the log, or by promises */

@@ -70,6 +70,13 @@ void daemon_promise_tick(struct daemon *d)
             end_promises(d, (service_id)i);
 }
 
+bool daemon_promises_hold(void *ctx, service_id service)
+{
+    const struct daemon *d = ctx;
+
+    return clock_now_us() < promises_until_us(&d->promises, d->state, service);
+}
+
 /* --- the holder's side --- */
 
 void daemon_promise_ask(void *ctx, node_id to, const struct promise_ask *ask)
@@ -90,8 +97,8 @@ void daemon_promise_ask(void *ctx, node_id to, const struct promise_ask *ask)
         (void)link->send(link->ctx, to, MESSAGE_PROMISE_ASK, bytes, length); /* a lost one is followed by the next */
 }
 
-/* The other coordinators, for whoever is to bring the quorum back. */
-static void silent_nodes(const struct daemon *d, service_id service, char *out, size_t capacity)
+/* Who must promise (`askees`), or the other coordinators, for whoever is to bring the quorum back. */
+static void name_nodes(const struct daemon *d, service_id service, bool askees, char *out, size_t capacity)
 {
     const struct service *svc = &d->state->services[service];
     node_id asked[SITES_MAX];
@@ -100,12 +107,12 @@ static void silent_nodes(const struct daemon *d, service_id service, char *out, 
     out[0] = '\0';
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *m = &d->state->members[i];
-        bool promised = m->id == 0 || m->id == d->self;
+        bool is_asked = false;
 
         for (unsigned j = 0; j < count; j++)
-            promised = promised || asked[j] == m->id;
-        if (!promised)
-            text_add(out, capacity, "%s%s", out[0] != '\0' ? "," : "", m->name);
+            is_asked = is_asked || asked[j] == m->id;
+        if (m->id != 0 && m->id != d->self && is_asked == askees)
+            text_add(out, capacity, "%s%s", out[0] != '\0' ? ", " : "", m->name);
     }
 }
 
@@ -123,11 +130,10 @@ void daemon_promise_note(struct daemon *d, service_id service)
         return;
     guard->on_promises = on_promises;
     guard->on_promises_us = guard->renewed_us;
-    silent_nodes(d, service, nodes, sizeof nodes);
+    name_nodes(d, service, on_promises, nodes, sizeof nodes);
     if (on_promises)
         log_event(LOG_LEVEL_WARNING, "serving_on_promises",
-                  "service=%s epoch=%" PRIu64 " fix=\"start the coordinators that are down: of %s, so many that a "
-                  "majority runs\"",
+                  "service=%s epoch=%" PRIu64 " promises_of=%s fix=\"start coordinators until a majority runs\"",
                   service_name(d, service), guard->held_epoch, nodes);
     else
         log_event(LOG_LEVEL_INFO, "renewed_by_log", "service=%s epoch=%" PRIu64, service_name(d, service),
@@ -239,4 +245,45 @@ void daemon_promise_receive(struct daemon *d, node_id from, uint8_t type, const 
         on_ask(d, from, &ask);
     else if (type == MESSAGE_PROMISE_ANSWER && promise_answer_decode(&answer, bytes, length) == STATUS_OK)
         on_answer(d, from, &answer);
+}
+
+/* --- for people --- */
+
+/* Which of those that were asked has not promised, and what it answered last. */
+static void name_refusals(const struct daemon *d, const struct daemon_guard *guard, service_id service, char *out,
+                          size_t capacity)
+{
+    node_id asked[SITES_MAX];
+    unsigned count = promise_askees(&d->state->services[service], asked);
+
+    out[0] = '\0';
+    for (unsigned i = 0; i < count; i++) {
+        int slot = state_member_slot(d->state, asked[i]);
+
+        if (slot >= 0)
+            text_add(out, capacity, "%s%s: %s", out[0] != '\0' ? ", " : "", state_node_name(d->state, asked[i]),
+                     guard->answered[slot] == PROMISE_GIVEN ? "silent" : promise_verdict_word(guard->answered[slot]));
+    }
+}
+
+void daemon_promise_describe(void *ctx, service_id service, struct api_promises *out)
+{
+    struct daemon *d = ctx;
+    struct daemon_guard *guard = daemon_guard_of(d, service);
+    int64_t now_us = clock_now_us();
+
+    name_nodes(d, service, false, out->missing, sizeof out->missing);
+    if (guard != NULL && guard->asking && guard->overdue) {
+        out->what = API_PROMISED_CLOSED;
+        out->ms = (now_us - guard->renewed_us) / 1000;
+        name_refusals(d, guard, service, out->nodes, sizeof out->nodes);
+    } else if (guard != NULL && guard->on_promises) {
+        out->what = API_PROMISED_SERVING;
+        out->ms = (now_us - guard->on_promises_us) / 1000;
+        name_nodes(d, service, true, out->nodes, sizeof out->nodes);
+    } else if (d->promises.given[service].until_us > now_us) {
+        out->what = API_PROMISED_GIVEN;
+        out->ms = (d->promises.given[service].until_us - now_us) / 1000;
+        text_set(out->nodes, sizeof out->nodes, "%s", state_node_name(d->state, d->promises.given[service].to));
+    }
 }

@@ -343,9 +343,9 @@ static void route_service(struct api *api, struct http_exchange *x, const struct
     } else if (path->count == 6 && strcmp(part[3], "sites") == 0 && strcmp(part[5], "primary") == 0 && get) {
         get_primary(api, x, service, part[4]);
     } else if (path->count == 3 && get) {
-        api_answer(x, 200, api_view_service(api_state(api), service, clock_wall_ms()));
+        api_answer(x, 200, api_view_service(api, service, clock_wall_ms()));
     } else if (path->count == 4 && strcmp(part[3], "why") == 0 && get) {
-        api_answer(x, 200, api_view_why(api_state(api), service, clock_wall_ms()));
+        api_answer(x, 200, api_view_why(api, service, clock_wall_ms()));
     } else if (path->count == 4 && strcmp(part[3], "promote") == 0 && post) {
         api_promote(api, x, request, service);
     } else {

@@ -21,6 +21,20 @@ struct api_node {
     node_id leader; /* 0: none known, nothing can enter the log */
 };
 
+/* What this node does about a service without a leader: no state of the cluster, so only this node can tell. */
+enum api_promised {
+    API_PROMISED_NOTHING,
+    API_PROMISED_SERVING, /* its primary goes on here by the promises of other nodes */
+    API_PROMISED_CLOSED,  /* its primary has stopped here: neither a leader nor all promises in time */
+    API_PROMISED_GIVEN    /* this node has promised the primary's not to take over */
+};
+struct api_promises {
+    enum api_promised what;
+    int64_t ms;                               /* for so long; GIVEN: for so long yet */
+    char nodes[NODES_MAX * NAME_MAX_BYTES];   /* whose promises; GIVEN: to whom */
+    char missing[NODES_MAX * NAME_MAX_BYTES]; /* the other coordinators: of those a majority is to be started */
+};
+
 /* STATUS_OK: applied, with its outcome (which may be a refusal). UNKNOWN: it may be applied, now or later; `outcome` is NULL. Anything
  * else: surely not in the log; `outcome` is NULL. */
 typedef void (*api_submitted)(void *ctx, enum status status, const struct outcome *outcome);
@@ -29,6 +43,7 @@ struct api_hooks {
     void *ctx;
     const struct state *(*state)(void *ctx); /* what this node has applied; borrowed for the call */
     void (*node)(void *ctx, struct api_node *out);
+    void (*promises)(void *ctx, service_id service, struct api_promises *out); /* NULL: nothing, ever */
     /* Proposes here or forwards to the leader. `done` exactly once, later (never before this returns), also when nothing was sent. Borrows
      * `command` for the call. at_ms is not set: the leader stamps it. */
     void (*submit)(void *ctx, const struct command *command, unsigned deadline_ms, api_submitted done, void *done_ctx);

@@ -57,8 +57,8 @@ void api_connection_refused(void *ctx, const char *address, const char *why); /*
 
 /* api_view.c: what is -> JSON. Each gives. */
 struct json_t *api_view_status(const struct api *api);
-struct json_t *api_view_service(const struct state *s, service_id service, int64_t now_ms);
-struct json_t *api_view_why(const struct state *s, service_id service, int64_t now_ms);
+struct json_t *api_view_service(const struct api *api, service_id service, int64_t now_ms);
+struct json_t *api_view_why(const struct api *api, service_id service, int64_t now_ms);
 struct json_t *api_view_gates(const struct state *s, service_id service, site_id target, enum operation_kind kind,
                               uint32_t overrides, int64_t now_ms);
 struct json_t *api_view_operation(const struct state *s, const struct operation *op, bool with_steps);
@@ -72,7 +72,9 @@ struct api_judgement {
     char summary[480];
     char way_out[API_WAY_OUT_MAX_BYTES];
 };
-void api_judge(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out);
+void api_judge(const struct state *s, service_id service, const struct api_promises *promises, int64_t now_ms,
+               struct api_judgement *out);
+void api_promises_of(const struct api *api, service_id service, struct api_promises *out);
 /* The site that an automatic failover would go to: the first other one that no gate forbids, else the first other one. SITE_NONE: none. */
 site_id api_likely_target(const struct state *s, service_id service, int64_t now_ms);
 

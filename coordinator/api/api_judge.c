@@ -122,7 +122,42 @@ static void judge_primary(const struct state *s, service_id service, int64_t now
     }
 }
 
-void api_judge(const struct state *s, service_id service, int64_t now_ms, struct api_judgement *out)
+/* Without a leader this node's state is as old as the last entry; what it does meanwhile is news. */
+static bool judge_promises(const struct state *s, service_id service, const struct api_promises *promises,
+                           struct api_judgement *out)
+{
+    const char *primary = state_site_name(s, s->services[service].primary);
+
+    switch (promises->what) {
+    case API_PROMISED_NOTHING:
+        return false;
+    case API_PROMISED_SERVING:
+        out->health = API_WARNING;
+        text_set(out->summary, sizeof out->summary,
+                 "primary %s goes on by the promises of %s, for %" PRId64 " s: no leader answers, and no failover is "
+                 "possible",
+                 primary, promises->nodes, promises->ms / 1000);
+        break;
+    case API_PROMISED_CLOSED:
+        out->health = API_CRITICAL;
+        text_set(out->summary, sizeof out->summary,
+                 "primary %s has stopped writing, for %" PRId64 " s: no leader answers, and not every other site's "
+                 "node promises not to take over (%s)",
+                 primary, promises->ms / 1000, promises->nodes);
+        break;
+    case API_PROMISED_GIVEN:
+        out->health = API_WARNING;
+        text_set(out->summary, sizeof out->summary,
+                 "primary %s; this node has promised %s not to take over, for %" PRId64 " ms yet", primary,
+                 promises->nodes, promises->ms);
+        break;
+    }
+    text_set(out->way_out, sizeof out->way_out, "start coordinators until a majority runs: %s", promises->missing);
+    return true;
+}
+
+void api_judge(const struct state *s, service_id service, const struct api_promises *promises, int64_t now_ms,
+               struct api_judgement *out)
 {
     const struct service *svc = &s->services[service];
 
@@ -139,6 +174,8 @@ void api_judge(const struct state *s, service_id service, int64_t now_ms, struct
         text_set(out->way_out, sizeof out->way_out, "coordctl why %s", svc->config.name);
         return;
     }
+    if (judge_promises(s, service, promises, out))
+        return;
     judge_primary(s, service, now_ms, out);
     if (out->health == API_WARNING && !svc->armed)
         text_set(out->way_out, sizeof out->way_out, "coordctl arm %s", svc->config.name);

@@ -62,6 +62,21 @@ static void sites(FILE *out, const struct state *s)
                           verdict_word(s->services[i].views[s->services[i].config.sites[j].site].verdict));
 }
 
+/* By service, 1 where this node says `what`. */
+static void promises(FILE *out, const struct api *api, const char *name, const char *help, enum api_promised what)
+{
+    const struct state *s = api_state(api);
+    struct api_promises now;
+
+    head(out, name, "gauge", help);
+    for (unsigned i = 0; i < SERVICES_MAX; i++) {
+        if (!s->services[i].present)
+            continue;
+        api_promises_of(api, (service_id)i, &now);
+        (void)fprintf(out, "%s{service=\"%s\"} %d\n", name, s->services[i].config.name, now.what == what);
+    }
+}
+
 char *api_metrics(const struct api *api)
 {
     const struct state *s = api_state(api);
@@ -97,6 +112,14 @@ char *api_metrics(const struct api *api)
     services(out, s, "coord_service_armed", "1 while an automatic failover may start.", armed);
     services(out, s, "coord_operation_active", "1 while a failover or promotion is under way.", active);
     services(out, s, "coord_gate_stands", "1 while a failover is wanted and a gate says no.", gates);
+    promises(out, api, "coord_serving_on_promises",
+             "1 while the primary at this node goes on by other nodes' promises: no leader answers.",
+             API_PROMISED_SERVING);
+    promises(out, api, "coord_closed_without_leader",
+             "1 while the primary at this node has stopped: neither a leader nor all promises in time.",
+             API_PROMISED_CLOSED);
+    promises(out, api, "coord_promise_given", "1 while this node has promised the primary's node not to take over.",
+             API_PROMISED_GIVEN);
     sites(out, s);
     ASSERT(fclose(out) == 0);
     return text;

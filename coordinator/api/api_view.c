@@ -218,11 +218,35 @@ static struct json_t *view_certificate(const struct state *s, const struct servi
     return o;
 }
 
-struct json_t *api_view_service(const struct state *s, service_id service, int64_t now_ms)
+void api_promises_of(const struct api *api, service_id service, struct api_promises *out)
 {
+    memset(out, 0, sizeof *out);
+    if (api->hooks.promises != NULL)
+        api->hooks.promises(api->hooks.ctx, service, out);
+}
+
+static struct json_t *view_promises(const struct api_promises *promises)
+{
+    static const char *const words[] = { "nothing", "serving", "closed", "given" };
+    struct json_t *o;
+
+    if (promises->what == API_PROMISED_NOTHING)
+        return NULL;
+    o = json_make_object();
+    json_put_text(o, "what", words[promises->what]);
+    json_put_int(o, "ms", promises->ms);
+    json_put_text(o, "nodes", promises->nodes);
+    json_put_text(o, "missing", promises->missing);
+    return o;
+}
+
+struct json_t *api_view_service(const struct api *api, service_id service, int64_t now_ms)
+{
+    const struct state *s = api_state(api);
     static const char *const health_words[] = { "ok", "warning", "critical" };
     const struct service *svc = &s->services[service];
     struct json_t *o = json_make_object(), *sites = json_make_array();
+    struct api_promises promises;
     struct api_judgement judgement;
 
     json_put_text(o, "name", svc->config.name);
@@ -238,22 +262,27 @@ struct json_t *api_view_service(const struct state *s, service_id service, int64
         json_append(sites, view_site(s, svc, &svc->config.sites[i]));
     json_put(o, "sites", sites);
     json_put(o, "operation", operation_active(&svc->operation) ? api_view_operation(s, &svc->operation, true) : NULL);
-    api_judge(s, service, now_ms, &judgement);
+    api_promises_of(api, service, &promises);
+    json_put(o, "promises", view_promises(&promises));
+    api_judge(s, service, &promises, now_ms, &judgement);
     json_put_text(o, "health", health_words[judgement.health]);
     json_put_text(o, "summary", judgement.summary);
     json_put_text(o, "way_out", judgement.way_out[0] != '\0' ? judgement.way_out : NULL);
     return o;
 }
 
-struct json_t *api_view_why(const struct state *s, service_id service, int64_t now_ms)
+struct json_t *api_view_why(const struct api *api, service_id service, int64_t now_ms)
 {
+    const struct state *s = api_state(api);
     const struct service *svc = &s->services[service];
     struct json_t *o = json_make_object(), *lines = json_make_array();
     site_id target = api_likely_target(s, service, now_ms);
+    struct api_promises promises;
     struct api_judgement judgement;
     uint64_t first = 1, found = 0;
 
-    api_judge(s, service, now_ms, &judgement);
+    api_promises_of(api, service, &promises);
+    api_judge(s, service, &promises, now_ms, &judgement);
     json_put_text(o, "service", svc->config.name);
     json_put_text(o, "summary", judgement.summary);
     json_put_text(o, "way_out", judgement.way_out[0] != '\0' ? judgement.way_out : NULL);
@@ -327,7 +356,7 @@ struct json_t *api_view_status(const struct api *api)
     json_put(o, "cluster", view_cluster(s, &node));
     for (unsigned i = 0; i < SERVICES_MAX; i++)
         if (s->services[i].present)
-            json_append(services, api_view_service(s, (service_id)i, now_ms));
+            json_append(services, api_view_service(api, (service_id)i, now_ms));
     json_put(o, "services", services);
     return o;
 }

@@ -42,6 +42,7 @@ struct exec {
     void *ctx;
     const struct state *(*state)(void *ctx);
     void (*submit)(void *ctx, const struct command *command, exec_submitted_cb done, void *done_ctx);
+    bool (*promises_hold)(void *ctx, service_id service);
     struct step_env env;
     struct attempt *attempts;
     unsigned attempt_count;
@@ -69,14 +70,19 @@ static const struct step_run *attempt_run(const struct state *s, const struct st
     return run;
 }
 
-static bool promotion_stands(void *ctx, const struct step_attempt *a)
+static const char *promotion_objection(void *ctx, const struct step_attempt *a)
 {
     struct exec *e = ctx;
     const struct state *s = e->state(e->ctx);
     const struct service *svc = &s->services[a->service];
 
-    return attempt_run(s, a, e->env.self) != NULL && svc->operation.state == OPERATION_PROMOTED &&
-           svc->primary == a->site && svc->lease.site == a->site && svc->lease.epoch == a->epoch;
+    if (attempt_run(s, a, e->env.self) == NULL || svc->operation.state != OPERATION_PROMOTED ||
+        svc->primary != a->site || svc->lease.site != a->site || svc->lease.epoch != a->epoch)
+        return "the site is not primary in this epoch any more";
+    /* With EXPIRED the log knows that the promises are over, with AGENT the old primary is closed for good; a person may not know. */
+    if (svc->operation.certificate == CERT_OPERATOR && e->promises_hold != NULL && e->promises_hold(e->ctx, a->service))
+        return "what this node promised the old primary's still holds; that ends by itself within a ttl";
+    return NULL;
 }
 
 static void log_end(const struct attempt *at)
@@ -392,6 +398,7 @@ struct exec *exec_create(const struct exec_config *config, struct error *err)
     e->ctx = config->ctx;
     e->state = config->state;
     e->submit = config->submit;
+    e->promises_hold = config->promises_hold;
     e->env = (struct step_env){ .loop = config->loop,
                                 .resolver = config->resolver,
                                 .http = config->http,
@@ -400,7 +407,7 @@ struct exec *exec_create(const struct exec_config *config, struct error *err)
                                 .ctx = config->ctx,
                                 .last_primary_lsn = config->last_primary_lsn,
                                 .exec = e,
-                                .promotion_stands = promotion_stands };
+                                .promotion_objection = promotion_objection };
     e->env.child.supervise_path = copy_text(config->child.supervise_path);
     e->command = step_memory(sizeof *e->command);
     (void)uv_timer_init(e->loop, &e->closer); /* never fails */

@@ -31,6 +31,8 @@ struct exec_config {
     const struct state *(*state)(void *ctx); /* as applied now */
     /* Borrows `command` (static, large) until it returns. `done` fires exactly once; it may fire before submit returns. */
     void (*submit)(void *ctx, const struct command *command, exec_submitted_cb done, void *done_ctx);
+    /* What this node has promised the old primary's node, or may have promised before it started, still holds (holder/promise.h). NULL: never. */
+    bool (*promises_hold)(void *ctx, service_id service);
     /* The last WAL position that this node's prober saw at the service's primary; 0: not known. */
     uint64_t (*last_primary_lsn)(void *ctx, service_id service);
 };

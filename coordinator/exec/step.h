@@ -33,8 +33,9 @@ struct step_env {
     node_id self;
     void *ctx;                                                   /* of the owner's callback */
     uint64_t (*last_primary_lsn)(void *ctx, service_id service); /* 0: not known */
-    /* The applied state still shows this attempt assigned here, its operation promoted, and its site primary under its epoch. */
-    bool (*promotion_stands)(void *exec, const struct step_attempt *a);
+    /* NULL when the applied state still shows this attempt assigned here, its operation promoted, and its site primary under its epoch, and no
+     * promise of this node forbids it; else why not. */
+    const char *(*promotion_objection)(void *exec, const struct step_attempt *a);
     void *exec;
 };
 

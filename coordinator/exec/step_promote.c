@@ -70,6 +70,7 @@ static void on_guard(void *ctx, const struct guard_answer *answer, const struct 
     struct step_attempt *a = p->a;
     struct promote_request request = { .conninfo = a->local->conninfo, .synchronous_standby_names = "" };
     const char *objection = err == NULL ? guard_objection(a, &answer->status) : NULL;
+    const char *right = a->env->promotion_objection(a->env->exec, a);
 
     if (err != NULL)
         step_failed(a, "lease_guard of %s does not say that it is enforcing: %s", a->site_name, err->text);
@@ -78,8 +79,8 @@ static void on_guard(void *ctx, const struct guard_answer *answer, const struct 
                     a->site_name);
     else if (p->cancelled)
         step_failed(a, "canceled");
-    else if (!a->env->promotion_stands(a->env->exec, a))
-        step_failed(a, "%s is not primary in epoch %" PRIu64 " any more: not promoted", a->site_name, a->epoch);
+    else if (right != NULL)
+        step_failed(a, "not promoted at %s in epoch %" PRIu64 ": %s", a->site_name, a->epoch, right);
     else
         request.timeout_ms = step_left_ms(a);
     if (request.timeout_ms == 0) {

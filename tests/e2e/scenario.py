@@ -11,7 +11,7 @@ from lab.ledger import Count
 from lab.network import SITES
 from lab.observe import Events, Seen
 from lab.processes import LabError
-from lab.sites import Lab
+from lab.sites import NODES, Lab
 
 
 class Failed(AssertionError):
@@ -27,16 +27,17 @@ class Scenario:
     mode: str
     timing: dict[str, str]
     suite: str
+    nodes: tuple[str, ...]
 
 
 ALL: list[Scenario] = []
 
 
 def scenario(*, profile: str = "metro", isolated: bool = False, mode: str = "auto", suite: str = "e2e",
-             timing: dict[str, str] | None = None) -> Callable:
+             timing: dict[str, str] | None = None, nodes: tuple[str, ...] = NODES) -> Callable:
     """Registers a function as a scenario; its name, with spaces, is the sentence it proves."""
     def register(act: Callable[["Stage"], None]) -> Callable[["Stage"], None]:
-        ALL.append(Scenario(act.__name__, act, profile, isolated, mode, dict(timing or {}), suite))
+        ALL.append(Scenario(act.__name__, act, profile, isolated, mode, dict(timing or {}), suite, nodes))
         return act
     return register
 
@@ -59,7 +60,7 @@ class Stage:
         self.direct = {site: lab.sql_writer(site, threads=1) for site in ("site-a", "site-b")}
         self.client.await_acks(30, lab.a.address)
         lab.await_ready()
-        lab.await_leader_at(lambda leader: leader == "c1")
+        lab.await_leader_at(lambda leader: leader.startswith("c"))
 
     def expect(self, holds: bool, what: str) -> None:
         if not holds:

@@ -31,6 +31,7 @@ if(COORD_FUZZ)
   coord_fuzz(wire_check SOURCES ${CMAKE_SOURCE_DIR}/raft/wire_check.c LINKS coord_base ${COORD_RAFT_ARCHIVE} PkgConfig::UV)
   coord_fuzz(forward SOURCES ${CMAKE_SOURCE_DIR}/raft/forward.c LINKS coord_base)
 
+  coord_fuzz(promise LINKS coord_holder)
   coord_fuzz(guard_answer LINKS coord_fencing)
   coord_fuzz(guard_protocol SOURCES ${fuzz_dir}/fuzz_guard_protocol_client.c ${CMAKE_SOURCE_DIR}/fencing/guard_answer.c
              ${CMAKE_SOURCE_DIR}/fencing/lease_guard/guard_protocol.c ${CMAKE_SOURCE_DIR}/fencing/lease_guard/guard_state.c
@@ -58,6 +59,6 @@ if(COORD_FUZZ)
   # Makes first inputs; no fuzz program itself.
   add_executable(fuzz_seeds ${fuzz_dir}/seeds.c ${fuzz_dir}/live.c)
   target_compile_options(fuzz_seeds PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")
-  target_link_libraries(fuzz_seeds PRIVATE coord_raft coord_core)
+  target_link_libraries(fuzz_seeds PRIVATE coord_raft coord_core coord_holder)
   add_dependencies(fuzz fuzz_seeds)
 endif()

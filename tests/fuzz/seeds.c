@@ -12,6 +12,7 @@
 #include "core/fsm.h"
 #include "core/leader.h"
 #include "core/version.h"
+#include "holder/promise.h"
 #include "raft/hello.h"
 #include "tests/fuzz/live.h"
 
@@ -205,6 +206,18 @@ static void outcomes(void)
     save("outcome", "refused", bytes, length);
 }
 
+static void promises(void)
+{
+    struct promise_ask ask = { .token = 77, .config_version = 3, .renew = { 0, 1, 1, 2000, { true, 0xa1, 25 } } };
+    struct promise_answer answer = { 0, 77, 1, PROMISE_GIVEN };
+    size_t length = 0;
+
+    ASSERT(promise_ask_encode(&ask, bytes, sizeof bytes, &length) == STATUS_OK);
+    save("promise", "question", bytes, length);
+    ASSERT(promise_answer_encode(&answer, bytes, sizeof bytes, &length) == STATUS_OK);
+    save("promise", "answer", bytes, length);
+}
+
 static void hellos(void)
 {
     struct hello h = { .kind = HELLO_MESSAGES,
@@ -263,6 +276,7 @@ int main(int argc, char **argv)
     logs(false);
     logs(true);
     outcomes();
+    promises();
     hellos();
     streams();
     return 0;

@@ -49,6 +49,9 @@ static bool promotion_stands(const struct simnode *n, const struct attempt *a)
 {
     const struct service *svc = &n->state->services[a->service];
 
+    if (svc->operation.certificate == CERT_OPERATOR &&
+        simnode_now_us(n) < promises_until_us(&n->promises, n->state, a->service))
+        return false;
     return run_shown(n, a) != NULL && svc->operation.state == OPERATION_PROMOTED && svc->primary == a->site &&
            svc->lease.site == a->site && svc->lease.epoch == a->epoch;
 }

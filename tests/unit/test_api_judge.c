@@ -6,8 +6,9 @@
 static const struct api_judgement *judge(struct core *k)
 {
     static struct api_judgement out;
+    static const struct api_promises nothing;
 
-    api_judge(&k->state, APP, k->now_ms, &out);
+    api_judge(&k->state, APP, &nothing, k->now_ms, &out);
     return &out;
 }
 
@@ -41,6 +42,31 @@ static void a_primary_that_was_never_promoted_is_named_with_both_ways_out(void *
     assert_non_null(strstr(judge(k)->way_out, "coordctl promote SITE -s app"));
 }
 
+static void without_a_leader_what_this_node_does_is_the_news(void **state)
+{
+    static const struct {
+        enum api_promised what;
+        enum api_health health;
+        const char *says;
+    } rows[] = {
+        { API_PROMISED_SERVING, API_WARNING, "primary site-a goes on by the promises of b1, for 12 s" },
+        { API_PROMISED_CLOSED, API_CRITICAL, "primary site-a has stopped writing, for 12 s" },
+        { API_PROMISED_GIVEN, API_WARNING, "this node has promised b1 not to take over, for 12345 ms yet" },
+    };
+    struct core *k = *state;
+    struct api_judgement out;
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct api_promises promises = { .what = rows[i].what, .ms = 12345, .nodes = "b1", .missing = "c1, c2" };
+
+        api_judge(&k->state, APP, &promises, k->now_ms, &out);
+        assert_int_equal(out.health, rows[i].health);
+        if (strstr(out.summary, rows[i].says) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", out.summary, rows[i].says);
+        assert_string_equal(out.way_out, "start coordinators until a majority runs: c1, c2");
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_setup, core_teardown)
 
 int main(void)
@@ -49,6 +75,7 @@ int main(void)
         TEST(a_ready_pair_is_ok_and_needs_no_way_out),
         TEST(a_primary_whose_lease_has_ended_writes_nothing),
         TEST(a_primary_that_was_never_promoted_is_named_with_both_ways_out),
+        TEST(without_a_leader_what_this_node_does_is_the_news),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

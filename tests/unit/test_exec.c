@@ -34,6 +34,7 @@ struct world {
     struct step_attempt *begun[CALLS_MAX];
     unsigned begun_count;
     unsigned cancel_count;
+    bool promises_hold;
     bool end_on_cancel; /* a step that is cancelled ends at once, as failed */
     bool end_in_begin;
     /* The fake log. */
@@ -97,6 +98,13 @@ static void submit(void *ctx, const struct command *command, exec_submitted_cb d
     }
 }
 
+static bool promises_hold(void *ctx, service_id service)
+{
+    (void)ctx;
+    assert_int_equal(service, 0);
+    return w->promises_hold;
+}
+
 static void answer(unsigned number, enum status status, const struct outcome *outcome)
 {
     struct submission *s = &w->submissions[number];
@@ -152,7 +160,8 @@ static int setup(void **state)
                                   .local_count = 1,
                                   .steps = &table,
                                   .state = applied,
-                                  .submit = submit };
+                                  .submit = submit,
+                                  .promises_hold = promises_hold };
     struct error err;
 
     (void)state;
@@ -460,23 +469,43 @@ static void a_promotion_stands_only_while_the_state_says_so(void **state)
     (void)state;
     exec_on_state(w->exec);
     a = w->begun[0];
-    assert_true(a->env->promotion_stands(a->env->exec, a));
+    assert_null(a->env->promotion_objection(a->env->exec, a));
     svc->primary = 0;
-    assert_false(a->env->promotion_stands(a->env->exec, a));
+    assert_non_null(a->env->promotion_objection(a->env->exec, a));
     svc->primary = 1;
     svc->lease.epoch = 6;
-    assert_false(a->env->promotion_stands(a->env->exec, a));
+    assert_non_null(a->env->promotion_objection(a->env->exec, a));
     svc->lease.epoch = 5;
     svc->lease.site = 0;
-    assert_false(a->env->promotion_stands(a->env->exec, a));
+    assert_non_null(a->env->promotion_objection(a->env->exec, a));
     svc->lease.site = 1;
     svc->operation.state = OPERATION_UNDOING;
-    assert_false(a->env->promotion_stands(a->env->exec, a));
+    assert_non_null(a->env->promotion_objection(a->env->exec, a));
     svc->operation.state = OPERATION_PROMOTED;
     run->attempt = 2;
-    assert_false(a->env->promotion_stands(a->env->exec, a));
+    assert_non_null(a->env->promotion_objection(a->env->exec, a));
     run->attempt = 1;
-    assert_true(a->env->promotion_stands(a->env->exec, a));
+    assert_null(a->env->promotion_objection(a->env->exec, a));
+}
+
+static void a_persons_word_does_not_end_a_promise_of_this_node(void **state)
+{
+    struct service *svc = &w->state.services[0];
+    const struct step_attempt *a;
+
+    (void)state;
+    (void)add_run(0, STEP_PROMOTE, 1, SELF, RUN_ASSIGNED);
+    exec_on_state(w->exec);
+    a = w->begun[0];
+    w->promises_hold = true;
+    svc->operation.certificate = CERT_EXPIRED; /* the log knows that they are over */
+    assert_null(a->env->promotion_objection(a->env->exec, a));
+    svc->operation.certificate = CERT_AGENT;
+    assert_null(a->env->promotion_objection(a->env->exec, a));
+    svc->operation.certificate = CERT_OPERATOR;
+    assert_non_null(strstr(a->env->promotion_objection(a->env->exec, a), "still holds"));
+    w->promises_hold = false;
+    assert_null(a->env->promotion_objection(a->env->exec, a));
 }
 
 static void services_do_not_wait_for_each_other(void **state)
@@ -548,6 +577,7 @@ int main(void)
         TEST(a_late_attempt_is_cancelled_and_says_what_it_waited_for),
         TEST(what_succeeded_although_late_is_a_success),
         TEST(a_promotion_stands_only_while_the_state_says_so),
+        TEST(a_persons_word_does_not_end_a_promise_of_this_node),
         TEST(services_do_not_wait_for_each_other),
         TEST(closing_cancels_waits_and_submits_no_more),
         TEST(a_runner_without_identity_is_refused),
