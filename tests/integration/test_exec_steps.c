@@ -83,7 +83,8 @@ static void a_promotion_that_does_not_stand_is_not_begun(void **state)
     (void)state;
     promote_in_state();
     state_now.services[0].primary = SITE_A;
-    must_fail(node_b, STEP_PROMOTE, SITE_B, "not promoted at site-b in epoch 5: the site is not primary in this epoch any more");
+    must_fail(node_b, STEP_PROMOTE, SITE_B,
+              "not promoted at site-b in epoch 5: the site is not primary in this epoch any more");
     state_now.services[0].primary = SITE_B;
     bypass_guard(guard_b, true, NEW_EPOCH);
     must_fail(node_b, STEP_PROMOTE, SITE_B,

@@ -1,5 +1,5 @@
 if(TARGET coord_core)
-  set(core_tests policy opinion lease certificate verdict gates operation plan state fsm_cluster fsm_lease fsm_operation)
+  set(core_tests policy opinion lease certificate verdict gates operation plan state fsm_cluster fsm_lease fsm_operation promises)
   foreach(module ${core_tests})
     coord_test(test_core_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_core_${module}.c
                ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_core)
@@ -10,8 +10,10 @@ if(TARGET coord_core)
   endforeach()
 endif()
 if(TARGET coord_holder)
-  coord_test(test_holder unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_holder.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c
-             LINKS coord_holder)
+  foreach(module holder holder_promises)
+    coord_test(test_${module} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${module}.c ${CMAKE_CURRENT_LIST_DIR}/holder_fixture.c
+               ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c LINKS coord_holder)
+  endforeach()
   coord_test(test_promise unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_promise.c ${CMAKE_CURRENT_LIST_DIR}/core_fixture.c
              LINKS coord_holder)
 endif()

@@ -1,0 +1,131 @@
+/* The end of promises: an expiry proves nothing before somebody whom the holder surely asked says that no promise extends the lease. */
+#include "core_fixture.h"
+
+static bool proven(struct core *k)
+{
+    return certificate_any(&core_app(k)->proof, &core_app(k)->lease, NULL);
+}
+
+static void an_expiry_proves_nothing_while_a_promise_may_extend_the_lease(void **state)
+{
+    struct core *k = *state;
+
+    core_lose_a(k);
+    core_app(k)->lease.promises_ended_index = 0;
+    core_app(k)->proof = (struct proof){ 0 };
+    assert_accepted(core_start(k, OPERATION_FAILOVER, B, 0), k);
+    assert_false(proven(k));
+    assert_refused(core_assign(k, STEP_SEVER, B), k); /* the standby still receives what is acknowledged */
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_true(certificate_counts(&core_app(k)->proof, CERT_EXPIRED, &core_app(k)->lease));
+    assert_accepted(core_assign(k, STEP_SEVER, B), k);
+}
+
+static void promises_may_be_over_before_the_lease_has_expired(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(core_start(k, OPERATION_PROMOTE, B, 0), k); /* revokes it */
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_false(proven(k));
+    assert_accepted(core_expire_alone(k), k);
+    assert_true(proven(k));
+}
+
+static void only_who_was_surely_asked_ends_promises(void **state)
+{
+    struct core *k = *state;
+
+    assert_refused(core_promises_ended(k, NODE_B), k);
+    core_expect_reason(k, "promises for it may still be given");
+    assert_accepted(core_expire_alone(k), k);
+    assert_refused(core_promises_ended(k, NODE_A), k); /* the holder itself */
+    assert_refused(core_promises_ended(k, NODE_C), k); /* no database there */
+    assert_refused(core_promises_ended(k, 0), k);
+    core_expect_reason(k, "may go on without a promise");
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_refused(core_promises_ended(k, NODE_B), k);
+    core_expect_reason(k, "another node has said so");
+}
+
+/* The holder asks whom it knows: a node that became the executor behind its back has promised nothing, and knows of no promise. */
+static void an_executor_that_the_holder_may_not_know_ends_no_promises(void **state)
+{
+    struct core *k = *state;
+
+    k->state.members[4] = (struct member){ .id = 15, .site = B, .heard = true };
+    assert_accepted(core_heard(k, NODE_B, false), k);
+    assert_accepted(core_executor(k, B, 15), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_refused(core_promises_ended(k, 15), k);
+    assert_refused(core_promises_ended(k, NODE_B), k); /* nor one that is the executor no more */
+    core_expect_reason(k, "may go on without a promise");
+    assert_accepted(core_grant(k, A, true), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, 15), k); /* the holder of that epoch knew it */
+}
+
+static void a_site_that_became_eligible_behind_the_holders_back_ends_no_promises(void **state)
+{
+    struct core *k = *state;
+
+    core_add_c(k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_refused(core_promises_ended(k, NODE_C), k);
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+}
+
+static void a_renewal_that_knows_the_new_executor_lets_it_end_promises(void **state)
+{
+    struct core *k = *state;
+
+    core_add_c(k);
+    assert_accepted(core_renew(k, true), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, NODE_C), k);
+}
+
+static void a_renewal_that_knows_the_future_is_refused(void **state)
+{
+    struct core *k = *state;
+    struct command *c = core_command(k, COMMAND_RENEW);
+
+    c->renew = (struct command_renew){
+        APP, core_app(k)->lease.epoch, NODE_A, 2000, { true, INSTANCE, k->state.applied_index + 1 }
+    };
+    assert_refused(core_apply(k), k);
+    core_expect_reason(k, "which is not before this one");
+}
+
+static void a_person_may_vouch_when_nobody_can_end_the_promises(void **state)
+{
+    struct core *k = *state;
+
+    k->state.members[4] = (struct member){ .id = 15, .site = B, .heard = true };
+    assert_accepted(core_heard(k, NODE_B, false), k);
+    assert_accepted(core_executor(k, B, 15), k);
+    assert_accepted(core_heard(k, NODE_A, false), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_opinion(k, 15, B, OPINION_UP, ROLE_STANDBY, 0), k);
+    assert_accepted(core_start(k, OPERATION_PROMOTE, B, 1u << GATE_READY), k);
+    assert_accepted(core_vouch(k), k);
+    assert_true(certificate_counts(&core_app(k)->proof, CERT_OPERATOR, &core_app(k)->lease));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, core_setup, core_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_expiry_proves_nothing_while_a_promise_may_extend_the_lease),
+        TEST(promises_may_be_over_before_the_lease_has_expired),
+        TEST(only_who_was_surely_asked_ends_promises),
+        TEST(an_executor_that_the_holder_may_not_know_ends_no_promises),
+        TEST(a_site_that_became_eligible_behind_the_holders_back_ends_no_promises),
+        TEST(a_renewal_that_knows_the_new_executor_lets_it_end_promises),
+        TEST(a_renewal_that_knows_the_future_is_refused),
+        TEST(a_person_may_vouch_when_nobody_can_end_the_promises),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
