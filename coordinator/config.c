@@ -104,6 +104,38 @@ static const struct yaml_field local_fields[] = {
 };
 static const struct yaml_schema local_schema = { "local", local_fields, sizeof local_fields / sizeof local_fields[0] };
 
+static const struct yaml_field tls_fields[] = {
+    { .key = "certificate",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_tls, certificate),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/etc/coord/tls/node.crt",
+      .help = "This node's certificate (PEM), with intermediate ones after it. It names the URI coord:node:ID, with "
+              "the id of "
+              "the member list." },
+    { .key = "key",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_tls, key),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/etc/coord/tls/node.key",
+      .help = "Its private key (PEM, no passphrase), readable by coordd's user only." },
+    { .key = "authority",
+      .type = YAML_TEXT,
+      .required = true,
+      YAML_AT(struct config_tls, authority),
+      .valid = config_value_is_path,
+      .expected = CONFIG_PATH_EXPECTED,
+      .example = "/etc/coord/tls/authority.crt",
+      .help = "The certificates (PEM) of the authority whose nodes and people are believed: it signs for this cluster "
+              "only. Two "
+              "while one replaces the other." },
+};
+static const struct yaml_schema tls_schema = { "tls", tls_fields, sizeof tls_fields / sizeof tls_fields[0] };
+
 static const struct yaml_field fields[] = {
     { .key = "node",
       .type = YAML_TEXT,
@@ -158,18 +190,22 @@ static const struct yaml_field fields[] = {
       .words = log_words,
       .fallback = "info",
       .help = "What is written to standard error." },
+    { .key = "tls",
+      .type = YAML_MAPPING,
+      YAML_AT(struct node_config, tls),
+      .present = offsetof(struct node_config, tls_given),
+      .schema = &tls_schema,
+      .example = "", /* written out in the sample: who leaves it away has decided so */
+      .help = "What this node shows to the others, and whom it believes. Required, but for insecure_loopback. Read "
+              "again on "
+              "SIGHUP, and by itself within a minute after a file has changed." },
     { .key = "insecure_loopback",
       .type = YAML_BOOL,
       YAML_AT(struct node_config, insecure_loopback),
       .fallback = "false",
-      .help = "Plain TCP between nodes, and every address of the cluster is a loopback address. For a demonstration on "
-              "one machine." },
-    { .key = "insecure_network",
-      .type = YAML_BOOL,
-      YAML_AT(struct node_config, insecure_network),
-      .fallback = "false",
-      .help = "Plain TCP between nodes on any address: whoever reaches the port controls the cluster. For tests in "
-              "network namespaces." },
+      .help =
+          "Plain TCP between nodes, in place of tls: whoever reaches the port controls the cluster. Every address of "
+          "the cluster must be a loopback address. For a demonstration on one machine." },
     { .key = "cluster",
       .type = YAML_MAPPINGS,
       .required = true,
@@ -223,7 +259,7 @@ static void check_members(struct node_config *c, struct yaml *y)
                 yaml_error(y, path, "address %s is already that of node '%s'", m->address, other->node);
         }
         (void)snprintf(path, sizeof path, "/cluster/%" PRIu32 "/address", i);
-        if (c->insecure_loopback && !c->insecure_network && !config_value_is_loopback(m->address))
+        if (c->insecure_loopback && !config_value_is_loopback(m->address))
             yaml_error(y, path, "%s is no loopback address, and insecure_loopback is true", m->address);
     }
     if (own == NULL) {
@@ -288,9 +324,12 @@ void config_read(struct node_config *out, struct yaml *y)
     memset(out, 0, sizeof *out);
     if (!yaml_walk(y, &config_schema, out))
         return; /* rules between values of which some are missing would only repeat the mistake */
-    if (!out->insecure_loopback && !out->insecure_network)
+    if (out->tls_given && out->insecure_loopback)
+        yaml_error(y, "/insecure_loopback", "either tls or insecure_loopback: remove one of them");
+    if (!out->tls_given && !out->insecure_loopback)
         yaml_error(y, "/listen",
-                   "nodes talk in plain TCP so far: set insecure_loopback: true and use loopback addresses only");
+                   "'tls' is missing: this node's certificate, key and authority (coordctl pki makes them), or "
+                   "insecure_loopback: true for a demonstration on loopback addresses");
     check_members(out, y);
     check_local(out, y);
     check_sites(out, y);

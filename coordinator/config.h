@@ -35,6 +35,13 @@ struct config_local {
     char guard_socket[CONFIG_SOCKET_MAX_BYTES]; /* "" : no lease_guard */
 };
 
+/* What this node shows to the others, and whom it believes. */
+struct config_tls {
+    char certificate[CONFIG_PATH_MAX_BYTES];
+    char key[CONFIG_PATH_MAX_BYTES];
+    char authority[CONFIG_PATH_MAX_BYTES];
+};
+
 struct node_config {
     char node[NAME_MAX_BYTES];
     char site[NAME_MAX_BYTES];
@@ -44,9 +51,10 @@ struct node_config {
     enum timing_profile timing; /* raft_timing_of() gives its numbers */
     enum log_level log_level;
     bool insecure_loopback; /* plain TCP between nodes, every address is a loopback one */
-    bool insecure_network;  /* plain TCP between nodes on any address: tests in network namespaces only */
-    uint64_t id;            /* found in `cluster` by the node's name; 0: it is not there */
-    bool witness;           /* likewise */
+    bool tls_given;         /* false: insecure_loopback */
+    struct config_tls tls;
+    uint64_t id;  /* found in `cluster` by the node's name; 0: it is not there */
+    bool witness; /* likewise */
     uint32_t cluster_count;
     struct config_member cluster[NODES_MAX];
     uint32_t local_count;

@@ -65,7 +65,7 @@ static void sample_mapping(FILE *out, const struct yaml_schema *schema, int inde
 
         print_comment(out, at, f->help);
         if (f->type == YAML_MAPPING || f->type == YAML_MAPPINGS) {
-            if (!f->required) { /* written out as comments it would be noise: its keys are in the reference */
+            if (!f->required && f->example == NULL) { /* written out it would be noise: its keys are in the reference */
                 (void)fprintf(out, "%*s%s%s%s: ...\n", at, "", off, dash, f->key);
                 continue;
             }

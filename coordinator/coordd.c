@@ -25,7 +25,8 @@ static const char usage[] =
     "       coordd config sample         print a commented node file\n"
     "       coordd --help | --version\n"
     "FILE defaults to " DEFAULT_CONFIG "; `coordctl config check FILE` explains its mistakes.\n"
-    "SIGTERM and SIGINT end it. Exit codes: 0 ended by a signal, 1 could not start (the last line says why), 2 usage,\n"
+    "SIGTERM and SIGINT end it, SIGHUP reads its certificates again.\n"
+    "Exit codes: 0 ended by a signal, 1 could not start (the last line says why), 2 usage,\n"
     "3 data_dir is damaged or was emptied (coordd quarantine gets out), 42 a write to data_dir failed or a log entry "
     "cannot be applied: look at the last line, then start it again.\n";
 

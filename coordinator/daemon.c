@@ -114,6 +114,11 @@ static void describe_node(void *ctx, struct api_node *out)
         (struct api_node){ .id = d->self, .role = rnode_role_word(now.role), .term = now.term, .leader = now.leader };
     text_set(out->name, sizeof out->name, "%s", d->config.node);
     text_set(out->site, sizeof out->site, "%s", d->config.site);
+    out->tls = d->tls != NULL;
+    if (d->tls != NULL)
+        out->validity = tls_context_validity(d->tls);
+    if (d->node != NULL)
+        out->connections = node_uv_counters(d->node);
 }
 
 /* --- closing, in reverse order --- */
@@ -186,6 +191,8 @@ static void step_close(struct daemon *d)
         close_handle(d, (uv_handle_t *)&d->tick_check);
         close_handle(d, (uv_handle_t *)&d->signals[0]);
         close_handle(d, (uv_handle_t *)&d->signals[1]);
+        close_handle(d, (uv_handle_t *)&d->hangup);
+        close_handle(d, (uv_handle_t *)&d->tls_look);
     }
 }
 
@@ -293,6 +300,7 @@ static enum status create_node(struct daemon *d, struct error *err)
     struct raft_timing raft = raft_timing_of(d->config.timing);
     struct node_uv_config config = { .loop = &d->loop,
                                      .resolver = d->resolver,
+                                     .tls = d->tls,
                                      .data_dir = d->config.data_dir,
                                      .listen = d->config.listen,
                                      .timing = { .heartbeat_ms = raft.heartbeat_ms, .election_ms = raft.election_ms },
@@ -375,6 +383,7 @@ static struct daemon *daemon_create(const struct node_config *config)
 static void daemon_free(struct daemon *d)
 {
     node_uv_destroy(d->closing_node);
+    tls_context_destroy(d->tls);
     if (uv_loop_close(&d->loop) != 0)
         log_event(LOG_LEVEL_ERROR, "handles_left", "node=%s", daemon_name(d));
     log_event(LOG_LEVEL_INFO, "stopped", "node=%s ms=%" PRId64, daemon_name(d),
@@ -401,7 +410,7 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
 
     init_handles(d);
     d->resolver = resolver_create(&d->loop, NULL, &err); /* the nodes look each other up with it, too */
-    if (d->resolver == NULL || create_node(d, &err) != STATUS_OK ||
+    if (d->resolver == NULL || daemon_tls_open(d, &err) != STATUS_OK || create_node(d, &err) != STATUS_OK ||
         create_rooms(d, supervise_path, &err) != STATUS_OK || start_node(d, &err) != STATUS_OK ||
         start_api(d, &err) != STATUS_OK)
         start_failed(d, &err);

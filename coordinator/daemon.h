@@ -6,6 +6,7 @@
  *   daemon_lease.c  the holder's effects on the local guards
  *   daemon_promise.c  what this node promises to the holders of leases when no leader is known
  *   daemon_setup.c  the canary's table at a new primary
+ *   daemon_tls.c    the certificates: read, read again, their end
  *   daemon_notify.c what the service manager is told
  */
 #ifndef COORD_DAEMON_H
@@ -19,6 +20,7 @@
 #include "fencing/guard_client.h"
 #include "holder/holder.h"
 #include "holder/promise.h"
+#include "io/tls.h"
 #include "postgres/canary.h"
 #include "probe/prober.h"
 #include "raft/node_uv.h"
@@ -92,6 +94,8 @@ struct daemon {
     bool ending_promises[SERVICES_MAX];       /* a PROMISES_ENDED of ours is on its way */
     struct daemon_guard guards[SERVICES_MAX]; /* by index into config.local */
     struct daemon_setup setups[SERVICES_MAX]; /* likewise */
+    struct tls_context *tls;                  /* NULL: plain TCP */
+    enum tls_expiry tls_expiry_said;
     struct resolver *resolver;
     struct http_client *http;
     struct prober *prober;
@@ -106,6 +110,8 @@ struct daemon {
     bool tick_due;
     bool nudge; /* an entry was applied that some follower must act on */
     uv_signal_t signals[2];
+    uv_signal_t hangup;  /* SIGHUP */
+    uv_timer_t tls_look; /* at the certificates */
     struct daemon_unsent *unsent;
     struct daemon_patient *patient;          /* commands of people that wait for a leader */
     bool reporting[SERVICES_MAX][SITES_MAX]; /* an OPINION of ours is on its way */
@@ -168,6 +174,9 @@ void daemon_promise_note(struct daemon *d, service_id service); /* the guard was
 
 /* daemon_notify.c */
 void daemon_notify(const char *text); /* "READY=1", "STOPPING=1" */
+
+/* daemon_tls.c: reads the certificates and begins to watch them and for SIGHUP. */
+enum status daemon_tls_open(struct daemon *d, struct error *err);
 
 /* daemon_setup.c */
 void daemon_setup_beat(struct daemon *d);

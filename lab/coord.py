@@ -52,6 +52,7 @@ class CoordNode:
     cluster: list[Member]
     timing: str
     postgres: PostgresSite | None
+    authority: Path  # made by `coordctl pki init`
     namespace: int | None = None
     program: str = "coordd"
     child: Child | None = None
@@ -72,8 +73,15 @@ class CoordNode:
     def config_file(self) -> Path:
         return self.directory / "node.yaml"
 
+    @property
+    def certificates(self) -> Path:
+        """The directory of node.crt, node.key and authority.crt."""
+        return self.authority / self.name
+
     def bootstrap(self) -> None:
-        """Writes the node's file and its first Raft state."""
+        """Makes the node's certificate, its file and its first Raft state."""
+        self.processes.run([str(self.programs / "coordctl"), "pki", "node", str(self.authority), self.name, "--id", str(self.me.id),
+                            "--address", self.me.address], user=USER)
         self.config_file.write_text(self._config(), encoding="utf-8")
         self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
 
@@ -133,9 +141,10 @@ class CoordNode:
             time.sleep(0.05)
 
     def _config(self) -> str:
-        plain = "insecure_loopback" if self.namespace is None else "insecure_network"
         lines = [f"node: {self.name}", f"site: {self.site}", f"data_dir: {self.directory}/coord", f"socket: {self.socket}",
-                 f'listen: "{self.me.address}:{PORT}"', f"timing: {self.timing}", f"{plain}: true",
+                 f'listen: "{self.me.address}:{PORT}"', f"timing: {self.timing}",
+                 f"tls: {{ certificate: {self.certificates}/node.crt, key: {self.certificates}/node.key, "
+                 f"authority: {self.certificates}/authority.crt }}",
                  "cluster:"]
         for member in self.cluster:
             witness = ", witness: true" if member.witness else ""

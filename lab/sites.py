@@ -286,6 +286,9 @@ class Lab:
             raise LabError(f"the user {postgres.USER} cannot read below {self.work}: choose another work directory, such as one in /tmp")
 
     def _make_sites(self) -> None:
+        authority = self._make_directory("pki") / "authority"
+        if self.build is not None:
+            self.processes.run([str(self.work / "bin/coordctl"), "pki", "init", str(authority), "--name", "lab"], user=postgres.USER)
         cluster = [member for member in self.members if member.name in self.first]
         for member in self.members:
             if member.site not in self.sites:
@@ -297,7 +300,7 @@ class Lab:
             server = None if site.nodes else site.postgres
             known = cluster if member in cluster else [*cluster, member]
             site.nodes.append(CoordNode(self.processes, member, directory, self.work / "bin", self.work / "log" / log, known, self.profile,
-                                        server, site.namespace))
+                                        server, authority, site.namespace))
 
     def _make_site(self, name: str) -> None:
         site = Site(name, self.network.address(name), self._make_directory(name), self.processes, self.network.namespace(name))

@@ -6,6 +6,7 @@
 
 #include "raft/dial.h"
 #include "raft/hello.h"
+#include "raft/transport_counters.h"
 
 #include <stdarg.h>
 
@@ -29,15 +30,6 @@ struct transport_config {
     void *ctx;
     const char *(*member_address)(void *ctx, node_id id);                  /* NULL: no member */
     void (*on_messages)(void *ctx, node_id from, struct channel *channel); /* gives the channel, ready and paused */
-};
-
-struct transport_counters {
-    uint64_t accepted;
-    uint64_t refused_certificate; /* the handshake failed */
-    uint64_t refused_hello;       /* who it is, or says it is, may not connect */
-    uint64_t refused_slow;        /* no hello in time */
-    uint64_t refused_full;        /* more at once than TRANSPORT_HELLOS_MAX */
-    uint64_t bad_raft_messages, dials, dials_failed;
 };
 
 struct transport; /* opaque */

@@ -7,6 +7,7 @@
 
 #include "core/command.h"
 #include "io/tls.h"
+#include "raft/transport_counters.h"
 
 #include <uv.h>
 
@@ -19,6 +20,9 @@ struct api_node {
     const char *role; /* leader, follower, candidate, none; constant text */
     uint64_t term;
     node_id leader; /* 0: none known, nothing can enter the log */
+    bool tls;       /* false: plain TCP between nodes, and no certificate */
+    struct tls_validity validity;
+    struct transport_counters connections; /* of other nodes */
 };
 
 /* What this node does about a service without a leader: no state of the cluster, so only this node can tell. */

@@ -182,3 +182,23 @@ void api_judge(const struct state *s, service_id service, const struct api_promi
     else if (out->health == API_WARNING && svc->paused)
         text_set(out->way_out, sizeof out->way_out, "coordctl resume %s", svc->config.name);
 }
+
+void api_judge_certificates(const struct api_node *node, int64_t now_ms, struct api_judgement *out)
+{
+    char summary[TLS_EXPIRY_TEXT_MAX_BYTES] = "", way_out[TLS_EXPIRY_TEXT_MAX_BYTES] = "";
+    enum tls_expiry expiry = TLS_EXPIRY_FAR;
+
+    memset(out, 0, sizeof *out);
+    if (node->tls)
+        expiry = tls_expiry_say(&node->validity, now_ms / 1000, summary, way_out);
+    out->health = expiry == TLS_EXPIRY_FAR ? API_OK : expiry == TLS_EXPIRY_NOW ? API_CRITICAL : API_WARNING;
+    text_set(out->summary, sizeof out->summary, "%s", node->tls ? summary : "none: the nodes talk in plain TCP");
+    text_set(out->way_out, sizeof out->way_out, "%s", way_out);
+}
+
+const char *api_health_word(enum api_health health)
+{
+    static const char *const words[] = { "ok", "warning", "critical" };
+
+    return words[health];
+}

@@ -77,6 +77,36 @@ static void promises(FILE *out, const struct api *api, const char *name, const c
     }
 }
 
+static void connections(FILE *out, const struct api_node *node)
+{
+    const struct transport_counters *c = &node->connections;
+    const struct {
+        const char *reason;
+        uint64_t count;
+    } refused[] = { { "certificate", c->refused_certificate },
+                    { "hello", c->refused_hello },
+                    { "slow", c->refused_slow },
+                    { "full", c->refused_full } };
+
+    head(out, "coord_node_connections_accepted_total", "counter", "Connections of other nodes that were accepted.");
+    (void)fprintf(out, "coord_node_connections_accepted_total %" PRIu64 "\n", c->accepted);
+    head(out, "coord_node_connections_refused_total", "counter",
+         "Connections to the nodes' address that were refused: by their certificate, by what they say they are, as too "
+         "slow, "
+         "as too many.");
+    for (unsigned i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        (void)fprintf(out, "coord_node_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n", refused[i].reason,
+                      refused[i].count);
+    if (!node->tls)
+        return;
+    head(out, "coord_certificate_expiry_seconds", "gauge",
+         "When this node's certificate and its authority end, in seconds since 1970.");
+    (void)fprintf(out, "coord_certificate_expiry_seconds{of=\"certificate\"} %" PRId64 "\n",
+                  node->validity.certificate_end_s);
+    (void)fprintf(out, "coord_certificate_expiry_seconds{of=\"authority\"} %" PRId64 "\n",
+                  node->validity.authority_end_s);
+}
+
 char *api_metrics(const struct api *api)
 {
     const struct state *s = api_state(api);
@@ -106,6 +136,7 @@ char *api_metrics(const struct api *api)
     for (unsigned i = 0; i < NODES_MAX; i++)
         if (s->members[i].id != 0)
             (void)fprintf(out, "coord_node_heard{node=\"%s\"} %d\n", s->members[i].name, s->members[i].heard);
+    connections(out, &node);
     services(out, s, "coord_service_epoch", "Rises with each grant of the right to be primary.", epoch);
     services(out, s, "coord_lease_live", "1 while the primary's lease can be extended.", live);
     services(out, s, "coord_lease_enforcing", "1 while the primary's server itself enforces the lease.", enforcing);

@@ -17,6 +17,18 @@ static const char *word(const struct json_t *object, const char *key)
     return text != NULL ? text : "-";
 }
 
+/* Only when there is something to do. */
+static void print_certificates(const struct ctl *ctl, const struct json_t *certificates)
+{
+    const char *way_out = json_look_text(certificates, "way_out");
+
+    if (way_out == NULL)
+        return;
+    (void)fprintf(ctl->out, "%s%s%s: %s\n  way out: %s\n",
+                  ctl_color_on(ctl, strcmp(word(certificates, "health"), "critical") == 0 ? CTL_RED : CTL_YELLOW),
+                  word(certificates, "health"), ctl_color_off(ctl), word(certificates, "summary"), way_out);
+}
+
 static void print_head(const struct ctl *ctl, const struct json_t *status)
 {
     const struct json_t *node = json_look(status, "node"), *cluster = json_look(status, "cluster");
@@ -37,6 +49,7 @@ static void print_head(const struct ctl *ctl, const struct json_t *status)
         if (!json_look_bool(json_item(nodes, i), "heard"))
             (void)fprintf(ctl->out, ", %s silent", word(json_item(nodes, i), "name"));
     (void)fprintf(ctl->out, "  configuration %" PRId64 "\n", json_look_int(cluster, "config_version", 0));
+    print_certificates(ctl, json_look(node, "certificates"));
 }
 
 static void print_sites(const struct ctl *ctl, const struct json_t *service)

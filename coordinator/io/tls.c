@@ -22,6 +22,22 @@ struct tls {
     struct error refusal; /* what our own verification said */
 };
 
+/* OpenSSL has half a dozen ways to say the commonest mistake. */
+static const char *verify_text(int code)
+{
+    switch (code) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        return "another authority signed it";
+    default:
+        return X509_verify_cert_error_string(code);
+    }
+}
+
 /* OpenSSL asks for each certificate of the peer's chain, the peer's own last. What is refused here, TLS tells the peer. */
 static int on_verify(int good, X509_STORE_CTX *check)
 {
@@ -34,7 +50,7 @@ static int on_verify(int good, X509_STORE_CTX *check)
     if (good != 1) {
         (void)tls_identity_of(own, &peer);
         error_set(&t->refusal, STATUS_REFUSED, "the certificate it shows (%s) is not accepted: %s",
-                  tls_identity_text(&peer, text), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)));
+                  tls_identity_text(&peer, text), verify_text(X509_STORE_CTX_get_error(check)));
         return 0;
     }
     if (X509_STORE_CTX_get_error_depth(check) > 0)

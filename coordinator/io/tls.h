@@ -7,6 +7,7 @@
 #define COORD_IO_TLS_H
 
 #include "base/status.h"
+#include "io/tls_expiry.h"
 #include "io/tls_identity.h"
 
 #include <stdbool.h>
@@ -40,10 +41,6 @@ bool tls_context_stale(const struct tls_context *c);
 /* For whom our own certificate speaks. */
 const struct tls_identity *tls_context_identity(const struct tls_context *c);
 
-struct tls_validity { /* seconds since 1970 */
-    int64_t certificate_begin_s, certificate_end_s;
-    int64_t authority_end_s; /* the first end among those that vouch for our certificate */
-};
 struct tls_validity tls_context_validity(const struct tls_context *c);
 
 /* Connections that it made live on. */

@@ -47,8 +47,8 @@ struct yaml_field {
         present; /* offset of a bool that says whether the key was written; 0: nobody asks (so never the first member) */
     bool (*valid)(const char *text); /* TEXT and TEXTS: a further condition, described by `expected` */
     const char *expected;            /* "a DNS name"; used in messages and in the reference */
-    const char *example;             /* for the sample, where there is no fallback */
-    const char *help;                /* one sentence for the reference, in full */
+    const char *example; /* for the sample, where there is no fallback; of a mapping: not NULL writes it out */
+    const char *help;    /* one sentence for the reference, in full */
 };
 
 struct yaml_schema {

@@ -10,11 +10,15 @@ static void check(const struct node_config *c)
 
     ASSERT(config_value_is_name(c->node) && config_value_is_name(c->site) && config_value_is_path(c->data_dir));
     ASSERT(c->cluster_count > 0 && c->cluster_count <= NODES_MAX && c->local_count <= SERVICES_MAX);
+    ASSERT(c->tls_given != c->insecure_loopback);
+    if (c->tls_given)
+        ASSERT(config_value_is_path(c->tls.certificate) && config_value_is_path(c->tls.key) &&
+               config_value_is_path(c->tls.authority));
     for (uint32_t i = 0; i < c->cluster_count; i++) {
         const struct config_member *m = &c->cluster[i];
 
         ASSERT(m->id > 0 && config_value_is_name(m->node) && config_value_is_node_address(m->address));
-        ASSERT(c->insecure_network || config_value_is_loopback(m->address));
+        ASSERT(c->tls_given || config_value_is_loopback(m->address));
         if (strcmp(m->node, c->node) == 0)
             own = m;
     }

@@ -178,6 +178,9 @@ static void hook_node(void *ctx, struct api_node *out)
 {
     (void)ctx;
     *out = (struct api_node){ .id = 3, .name = "c1", .site = "site-c", .role = "leader", .term = 7, .leader = 3 };
+    out->tls = true;
+    out->validity = (struct tls_validity){ .certificate_end_s = 4102444800, .authority_end_s = 4102444801 };
+    out->connections = (struct transport_counters){ .accepted = 4, .refused_certificate = 5, .refused_hello = 6 };
     if (child.mode == FIXTURE_NO_LEADER)
         out->leader = 0;
     if (child.mode == FIXTURE_NO_LEADER || child.mode == FIXTURE_LAGGING)

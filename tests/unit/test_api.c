@@ -156,6 +156,11 @@ static void health_metrics_and_primary_need_no_reading(void **state)
     assert_int_equal(call("GET", "/metrics", NULL), 200);
     assert_non_null(strstr(raw, "coord_site_primary{service=\"app\",site=\"site-a\"} 1\n"));
     assert_non_null(strstr(raw, "coord_lease_enforcing{service=\"app\"} 1\n"));
+    assert_non_null(strstr(raw, "coord_certificate_expiry_seconds{of=\"certificate\"} 4102444800\n"));
+    assert_non_null(strstr(raw, "coord_certificate_expiry_seconds{of=\"authority\"} 4102444801\n"));
+    assert_non_null(strstr(raw, "coord_node_connections_accepted_total 4\n"));
+    assert_non_null(strstr(raw, "coord_node_connections_refused_total{reason=\"certificate\"} 5\n"));
+    assert_non_null(strstr(raw, "coord_node_connections_refused_total{reason=\"hello\"} 6\n"));
     assert_int_equal(call("GET", "/v1/services/app/sites/site-a/primary", NULL), 200);
     assert_string_equal(raw, "primary epoch=1\n");
     assert_int_equal(call("GET", "/v1/services/app/sites/site-b/primary", NULL), 503);

@@ -170,7 +170,8 @@ static void another_authority_is_refused_by_both(void **state)
 {
     (void)state;
     expect_meeting("stranger", &any_client, &any_server,
-                   "the certificate it shows (node 1) is not accepted: ", "it refuses this side: unknown CA");
+                   "the certificate it shows (node 1) is not accepted: another authority signed it",
+                   "it refuses this side: unknown CA");
 }
 
 static void a_certificate_out_of_its_time_is_refused(void **state)
@@ -462,6 +463,42 @@ static void identities_have_one_spelling(void **state)
     assert_string_equal(tls_identity_text(&who, text), "viewer a.b@c_d-e");
 }
 
+static void expect_expiry(int64_t certificate_left_s, int64_t authority_left_s, enum tls_expiry expiry,
+                          const char *summary, const char *way_out)
+{
+    const int64_t now_s = 1000 * DAY_S;
+    struct tls_validity v = { .certificate_begin_s = now_s - DAY_S,
+                              .certificate_end_s = now_s + certificate_left_s,
+                              .authority_end_s = now_s + authority_left_s };
+    char said[TLS_EXPIRY_TEXT_MAX_BYTES], out[TLS_EXPIRY_TEXT_MAX_BYTES];
+
+    assert_int_equal(tls_expiry_say(&v, now_s, said, out), expiry);
+    assert_int_equal(strncmp(said, summary, strlen(summary)), 0);
+    assert_int_equal(said[0] == '\0', summary[0] == '\0');
+    assert_int_equal(strncmp(out, way_out, strlen(way_out)), 0);
+}
+
+static void an_end_is_said_30_7_and_1_days_before(void **state)
+{
+    (void)state;
+    const int64_t far = 400 * DAY_S;
+    char said[TLS_EXPIRY_TEXT_MAX_BYTES], out[TLS_EXPIRY_TEXT_MAX_BYTES];
+    expect_expiry(30 * DAY_S + 1, far, TLS_EXPIRY_FAR, "", "");
+    expect_expiry(30 * DAY_S, far, TLS_EXPIRY_MONTH, "this node's certificate ends in 30 days (", "coordctl pki node");
+    expect_expiry(7 * DAY_S, far, TLS_EXPIRY_WEEK, "this node's certificate ends in 7 days (", "coordctl pki node");
+    expect_expiry(DAY_S, far, TLS_EXPIRY_DAY, "this node's certificate ends in 24 hours (", "coordctl pki node");
+    expect_expiry(0, far, TLS_EXPIRY_NOW, "this node's certificate has expired (", "coordctl pki node");
+    expect_expiry(9 * DAY_S, 8 * DAY_S, TLS_EXPIRY_MONTH, "the authority of this node's certificate ends in 8 days (",
+                  "coordctl pki init");
+    expect_expiry(far, -1, TLS_EXPIRY_NOW, "the authority of this node's certificate has expired", "coordctl pki init");
+    assert_int_equal(
+        tls_expiry_say(
+            &(struct tls_validity){ .certificate_begin_s = 10, .certificate_end_s = far, .authority_end_s = far }, 9,
+            said, out),
+        TLS_EXPIRY_NOW);
+    assert_non_null(strstr(said, "not valid before 1970-01-01 00:00 UTC"));
+}
+
 static int open_fixture(void **state)
 {
     (void)state;
@@ -508,6 +545,7 @@ int main(void)
         cmocka_unit_test(each_bad_file_is_named_with_what_is_wrong),
         cmocka_unit_test(validity_is_known_and_an_expired_certificate_loads),
         cmocka_unit_test(a_reload_is_complete_or_not_at_all),
+        cmocka_unit_test(an_end_is_said_30_7_and_1_days_before),
         cmocka_unit_test(identities_have_one_spelling),
     };
     return cmocka_run_group_tests_name("tls", tests, open_fixture, close_fixture);
