@@ -3,6 +3,8 @@
  * Failure: io_guard_fail calls `fatal`. Should it return, `dead` is set: writes are swallowed with success (on an error libraft frees the
  * same buffers twice), their callbacks are held back until close and answered with RAFT_CANCELED then, messages are dropped both ways. */
 #include "raft/io_guard.h"
+#include "raft/append_cut.h"
+#include "raft/lone_voter.h"
 
 #include "base/check.h"
 
@@ -213,6 +215,8 @@ static void on_recv(struct raft_io *inner, struct raft_message *m)
     mirror(g);
     if (m->type == MESSAGE_REQUEST_VOTE)
         learn_term(g, m);
+    else if (m->type == MESSAGE_APPEND_ENTRIES)
+        (void)append_cut(&m->append_entries);
     g->recv(&g->outer, m);
     at_rest(g);
 }
@@ -268,6 +272,8 @@ static int guard_init(struct raft_io *outer, raft_id id, const char *address)
     return mirrored(g, g->config.inner->init(g->config.inner, id, address));
 }
 
+static int guard_set_term(struct raft_io *outer, raft_term term);
+
 static int guard_load(struct raft_io *outer, raft_term *term, raft_id *voted_for, struct raft_snapshot **snapshot,
                       raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
 {
@@ -278,7 +284,10 @@ static int guard_load(struct raft_io *outer, raft_term *term, raft_id *voted_for
         g->stored_term = *term;
         g->next_index = *start_index + *n_entries;
     }
-    return rv;
+    if (rv != 0 || !lone_voter(g->config.raft->id, *snapshot, *entries, *n_entries))
+        return rv;
+    *voted_for = 0;
+    return guard_set_term(outer, ++*term);
 }
 
 static int guard_bootstrap(struct raft_io *outer, const struct raft_configuration *conf)

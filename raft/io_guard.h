@@ -12,7 +12,9 @@
  *  8. a snapshot that is sent carries its own term (libraft may send that of an older one with it);
  *  9. a peer's higher term is learned from its pre-vote (or a longer log behind a higher term would never be elected);
  * 10. what this node tells others that it holds is told to `receipt` first: term and vote before libraft acts on them, the end of the log when
- *     it is stored, and before it is cut.
+ *     it is stored, and before it is cut;
+ * 11. a change of the members comes as the first entry of its message (raft/append_cut.h);
+ * 12. the only voter begins a new term at its start (raft/lone_voter.h).
  *
  * After `fatal` returned (it does so only in a simulator or a test) the guard is dead: nothing passes in either direction until close. */
 #ifndef COORD_RAFT_IO_GUARD_H

@@ -115,6 +115,7 @@ static void at_rest(void *ctx)
     /* Whoever leads a term wrote all entries of that term itself, so what stands at that index is this barrier. */
     if (raft_leads(node) && node->barrier_sent_term == term && raft_last_applied(&node->raft) >= node->barrier_index)
         node->barrier_committed_term = term;
+    rnode_members_at_rest(node);
     if (!node->guard.dead)
         publish(node);
     rnode_proposals_lose(node, raft_leads(node), node->raft.current_term);
@@ -318,6 +319,7 @@ size_t rnode_members(const struct rnode *node, struct rnode_member *out, size_t 
     for (unsigned i = 0; i < c->n && count < capacity; i++, count++) {
         out[count].id = c->servers[i].id;
         out[count].voter = c->servers[i].role == RAFT_VOTER;
+        out[count].spare = c->servers[i].role == RAFT_SPARE;
         text_copy(out[count].address, sizeof out[count].address, c->servers[i].address);
     }
     return count;

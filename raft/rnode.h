@@ -88,6 +88,7 @@ struct rnode_member {
     node_id id;
     char address[ADDRESS_MAX_BYTES];
     bool voter;
+    bool spare; /* gets no entries; neither spare nor voter: gets them and does not vote */
 };
 
 struct rnode_counters {
@@ -131,6 +132,19 @@ struct rnode_counters rnode_counters(const struct rnode *node);
 /* Hands leadership to `target` (0: the voter that is furthest). STATUS_OK only says that it began: on_leadership tells the end. Until
  * then, at most one election_ms, proposals are refused with NO_LEADER. REFUSED: not the leader, unknown or no voter, or under way. */
 enum status rnode_transfer(struct rnode *node, node_id target, struct error *err);
+
+/* Changes of the member list: at the leader, one at a time. STATUS_OK: it began, and rnode_members() shows it (an assignment to voter only when
+ * the member has caught up); at its end, or when leadership is lost, rnode_changing() is false again: compare the list, a change may be undone
+ * by a later leader. NO_LEADER, and FULL while another change is under way: later. REFUSED: the text says why. */
+enum rnode_change {
+    RNODE_ADD,     /* as a spare; `address` counts */
+    RNODE_STANDBY, /* gets entries, has no vote */
+    RNODE_VOTER, /* fails after some seconds when the member does not catch up; until then no other change is possible */
+    RNODE_REMOVE, /* the member is not told; the leader removes itself by handing over first */
+};
+enum status rnode_change(struct rnode *node, enum rnode_change change, node_id id, const char *address,
+                         struct error *err);
+bool rnode_changing(const struct rnode *node);
 
 /* The members of the cluster as this node's log says; returns the count, at most `capacity`. */
 size_t rnode_members(const struct rnode *node, struct rnode_member *out, size_t capacity);

@@ -51,6 +51,8 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigne
     struct rnode *node = fsm->data;
     if (node->raft.last_applied != node->raft.commit_index)
         return RAFT_BUSY; /* an old message has moved a follower's commit index back: libraft would give the snapshot that index */
+    if (node->raft.configuration_uncommitted_index != 0)
+        return RAFT_BUSY; /* it would be given a member list that may be two changes old (rnode_members.c) */
     size_t capacity = node->config.fsm.snapshot_bytes_max;
     size_t used = 0;
     uint8_t *frame = raft_malloc(entry_frame_bytes(capacity));

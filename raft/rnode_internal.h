@@ -6,6 +6,7 @@
 #include "raft/rnode.h"
 
 #define RNODE_TRANSFERS_KEPT 16 /* requests are reused only after so many others: libraft may look at an old one */
+#define RNODE_CHANGES_KEPT 16   /* likewise */
 
 struct proposal {
     struct raft_apply request; /* libraft's while `held` */
@@ -41,7 +42,12 @@ struct rnode {
     struct raft_transfer transfers[RNODE_TRANSFERS_KEPT];
     unsigned transfer_next;
     bool transferring;
-    bool nudging; /* a barrier for the followers' sake is under way */
+    struct raft_change changes[RNODE_CHANGES_KEPT];
+    unsigned change_number; /* of the last one that was begun */
+    bool changing;
+    uint64_t change_index; /* of the last entry with a member list that is not known to be committed; 0: none */
+    bool change_undone;    /* a later leader has removed it from the log */
+    bool nudging;          /* a barrier for the followers' sake is under way */
 
     uint64_t applied_index; /* of the last command, not of barriers and configurations */
     uint64_t applied_term;
@@ -58,6 +64,9 @@ struct rnode {
 
 /* rnode_fsm.c */
 void rnode_fsm_init(struct rnode *node);
+
+/* rnode_members.c */
+void rnode_members_at_rest(struct rnode *node);
 
 /* rnode_propose.c */
 /* The proposal of this node that became this entry, or NULL. */

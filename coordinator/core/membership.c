@@ -211,35 +211,57 @@ static const struct raft_seat *seat_of(const struct raft_seat *seats, size_t cou
     return (const struct raft_seat *)0;
 }
 
-/* Of the seats that vote, but for one, a majority is heard (or is the leader itself). */
-static bool majority_without(const struct state *s, node_id self, const struct raft_seat *seats, size_t count,
-                             node_id without)
+/* Of the seats that vote, but for one, a majority is heard. */
+static bool majority_without(const struct raft_seat *seats, size_t count, node_id without)
 {
     unsigned voters = 0, heard = 0;
 
     for (size_t i = 0; i < count; i++) {
-        int slot = state_member_slot(s, seats[i].id);
-
         if (seats[i].kind != SEAT_VOTER || seats[i].id == without)
             continue;
         voters++;
-        heard += seats[i].id == self || (slot >= 0 && s->members[slot].heard);
+        heard += seats[i].heard;
     }
     return heard >= majority(voters);
 }
 
-/* Those who shall not be there, or shall not vote. */
+/* Those who shall not be there, or shall not vote: voters that are heard, or all others. */
 static bool next_leaving(const struct state *s, node_id self, const struct raft_seat *seats, size_t count,
-                         struct membership_step *out)
+                         bool heard_voters, struct membership_step *out)
 {
     for (size_t i = 0; i < count; i++) {
         int slot = state_member_slot(s, seats[i].id);
         bool votes = seats[i].kind == SEAT_VOTER;
 
-        if (seats[i].id == self || (slot >= 0 && (!votes || s->members[slot].voter)) ||
-            (votes && !majority_without(s, self, seats, count, seats[i].id)))
+        if (seats[i].id == self || (votes && seats[i].heard) != heard_voters ||
+            (slot >= 0 && (!votes || s->members[slot].voter)) ||
+            (votes && !majority_without(seats, count, seats[i].id)))
             continue;
         *out = (struct membership_step){ slot < 0 ? MEMBERSHIP_REMOVE : MEMBERSHIP_STANDBY, seats[i].id };
+        return true;
+    }
+    return false;
+}
+
+static bool next_joining(const struct state *s, const struct raft_seat *seats, size_t count,
+                         struct membership_step *out)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct member *m = &s->members[i];
+        const struct raft_seat *seat = seat_of(seats, count, m->id);
+        enum membership_act act = MEMBERSHIP_SETTLED;
+
+        if (m->id == 0)
+            continue;
+        if (seat == (const struct raft_seat *)0)
+            act = count < NODES_MAX ? MEMBERSHIP_ADD : MEMBERSHIP_SETTLED; /* else one must leave first */
+        else if (seat->kind == SEAT_SPARE)
+            act = MEMBERSHIP_STANDBY;
+        else if (seat->kind == SEAT_STANDBY && m->voter && m->heard && seat->heard)
+            act = MEMBERSHIP_VOTER;
+        if (act == MEMBERSHIP_SETTLED)
+            continue;
+        *out = (struct membership_step){ act, m->id };
         return true;
     }
     return false;
@@ -249,20 +271,8 @@ struct membership_step membership_next(const struct state *s, node_id self, cons
 {
     struct membership_step step = { MEMBERSHIP_SETTLED, 0 };
 
-    if (s->cluster_id == 0 || next_leaving(s, self, seats, count, &step))
+    if (s->cluster_id == 0 || next_leaving(s, self, seats, count, false, &step) ||
+        next_joining(s, seats, count, &step) || next_leaving(s, self, seats, count, true, &step))
         return step;
-    for (unsigned i = 0; i < NODES_MAX; i++) {
-        const struct member *m = &s->members[i];
-        const struct raft_seat *seat = seat_of(seats, count, m->id);
-
-        if (m->id == 0)
-            continue;
-        if (seat == (const struct raft_seat *)0)
-            return (struct membership_step){ MEMBERSHIP_ADD, m->id };
-        if (seat->kind == SEAT_SPARE)
-            return (struct membership_step){ MEMBERSHIP_STANDBY, m->id };
-        if (seat->kind == SEAT_STANDBY && m->voter && m->heard)
-            return (struct membership_step){ MEMBERSHIP_VOTER, m->id };
-    }
     return step;
 }

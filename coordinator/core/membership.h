@@ -42,6 +42,7 @@ enum raft_seat_kind { SEAT_SPARE, SEAT_STANDBY, SEAT_VOTER }; /* gets no entries
 struct raft_seat {
     node_id id;
     enum raft_seat_kind kind;
+    bool heard; /* by Raft itself, a moment ago; the leader hears itself */
 };
 enum membership_act {
     MEMBERSHIP_SETTLED, /* nothing to do now: the lists agree, or what they differ in must wait */
@@ -54,8 +55,8 @@ struct membership_step {
     enum membership_act act;
     node_id node;
 };
-/* What the leader `self` should change in Raft's list now. Never a change that takes the majority of heard voters away, never one of itself:
- * it hands over first (leader_transfer_to). */
+/* What the leader `self` should change in Raft's list now: silent voters leave, new ones join and get their vote, then heard ones leave. Never a
+ * change that takes the majority of heard voters away, never one of itself: it hands over first (leader_transfer_to). */
 struct membership_step membership_next(const struct state *s, node_id self, const struct raft_seat *seats,
                                        size_t count);
 

@@ -29,6 +29,8 @@ static void crash_or_pause(struct cluster *c, const struct chaos_options *option
     unsigned node = (unsigned)sim_random(c->sim, c->options.node_count);
     bool crash = options->crashes && (!options->pauses || sim_chance(c->sim, 500000));
 
+    if (cluster_absent(c, node))
+        return;
     if (!cluster_up(c, node)) {
         cluster_start(c, node);
     } else if (cluster_paused(c, node)) {
@@ -42,7 +44,7 @@ static void crash_or_pause(struct cluster *c, const struct chaos_options *option
     }
 }
 
-static void fault(struct cluster *c, const struct chaos_options *options)
+void chaos_fault(struct cluster *c, const struct chaos_options *options)
 {
     struct sim *s = c->sim;
     unsigned count = c->options.node_count;
@@ -74,7 +76,7 @@ static void fault(struct cluster *c, const struct chaos_options *options)
     }
 }
 
-static void end_faults(struct cluster *c)
+void chaos_end_faults(struct cluster *c)
 {
     sim_note(c->sim, "faults end");
     net_heal(&c->net);
@@ -88,20 +90,20 @@ static void end_faults(struct cluster *c)
     for (unsigned i = 0; i < c->options.node_count; i++) {
         if (cluster_up(c, i) && cluster_paused(c, i))
             cluster_resume(c, i);
-        if (!cluster_up(c, i))
+        if (!cluster_up(c, i) && !cluster_absent(c, i))
             cluster_start(c, i);
     }
 }
 
-static bool equal(const struct cluster *c)
+bool chaos_equal(const struct cluster *c)
 {
     for (unsigned i = 0; i < c->options.node_count; i++)
-        if (cluster_applied_count(c, i) != c->highest_count)
+        if (!cluster_absent(c, i) && cluster_applied_count(c, i) != c->highest_count)
             return false;
     return true;
 }
 
-static void restart_fatal(struct cluster *c)
+void chaos_restart_fatal(struct cluster *c)
 {
     for (unsigned i = 0; i < c->options.node_count; i++)
         if (cluster_fatal(c, i)) {
@@ -110,7 +112,7 @@ static void restart_fatal(struct cluster *c)
         }
 }
 
-static void write_everywhere(struct cluster *c)
+void chaos_write(struct cluster *c)
 {
     for (unsigned i = 0; i < c->options.node_count; i++)
         if (cluster_up(c, i) && !cluster_paused(c, i) && cluster_leads(c, i))
@@ -129,19 +131,19 @@ void chaos_run(struct cluster *c, const struct chaos_options *options)
             c->net.links[i][j].ordered = options->stream;
     while (s->now_us < end_us && !s->failed) {
         sim_run(s, options->write_every_us);
-        restart_fatal(c);
-        write_everywhere(c);
+        chaos_restart_fatal(c);
+        chaos_write(c);
         if (s->now_us >= next_fault_us) {
-            fault(c, options);
+            chaos_fault(c, options);
             next_fault_us = s->now_us + sim_between(s, 0, FAULT_EVERY_MAX_US);
         }
     }
-    end_faults(c);
+    chaos_end_faults(c);
     before = c->acked_count;
     end_us = s->now_us + SETTLE_MAX_US;
-    while (s->now_us < end_us && !s->failed && (!equal(c) || c->acked_count == before)) {
+    while (s->now_us < end_us && !s->failed && (!chaos_equal(c) || c->acked_count == before)) {
         sim_run(s, SETTLE_STEP_US);
-        restart_fatal(c);
+        chaos_restart_fatal(c);
         if (cluster_leader(c) < c->options.node_count && c->acked_count == before)
             cluster_propose(c, cluster_leader(c));
     }

@@ -16,4 +16,11 @@ struct chaos_options {
 /* Runs the faults, ends them, starts everybody, waits until all are equal (a failure of the run otherwise) and checks the result. */
 void chaos_run(struct cluster *c, const struct chaos_options *options);
 
+/* Its parts, for runs of another shape. */
+void chaos_fault(struct cluster *c, const struct chaos_options *options); /* one, drawn from the seed */
+void chaos_end_faults(struct cluster *c);
+void chaos_restart_fatal(struct cluster *c);
+void chaos_write(struct cluster *c);
+bool chaos_equal(const struct cluster *c); /* all that are not absent have applied the same */
+
 #endif

@@ -20,6 +20,7 @@ struct cluster_node {
     struct cluster *cluster;
     unsigned number;
     bool up;
+    bool absent;
     bool fatal; /* the guard gave up: crash it from outside of its own callback */
     struct sim_process process;
     struct sim_clock clock;
@@ -171,8 +172,8 @@ static void on_leadership(void *ctx, const struct rnode_leadership *now)
         return;
     ASSERT(now->term < 4096);
     if (c->term_leader[now->term] == 0)
-        c->term_leader[now->term] = n->number + 1;
-    if (c->term_leader[now->term] != n->number + 1)
+        c->term_leader[now->term] = cluster_id_of(c, n->number);
+    if (c->term_leader[now->term] != cluster_id_of(c, n->number))
         sim_fail(c->sim, "two leaders in term %" PRIu64, now->term);
 }
 
@@ -183,7 +184,7 @@ static void bootstrap(struct cluster *c, struct cluster_node *n)
 
     arena_enter(&n->arena);
     raft_configuration_init(&conf);
-    for (unsigned i = 0; i < c->peers.count; i++)
+    for (unsigned i = 0; i < c->options.first_count; i++)
         ASSERT(raft_configuration_add(&conf, c->peers.list[i].id, c->peers.list[i].address, RAFT_VOTER) == 0);
     io = raft_calloc(1, sizeof(*io));
     raft_io_mem_init(io,
@@ -200,6 +201,8 @@ struct cluster *cluster_create(struct sim *sim, const struct cluster_options *op
     ASSERT(c != NULL && options->node_count <= RAFT_IO_MEM_NODES_MAX);
     c->sim = sim;
     c->options = *options;
+    if (c->options.first_count == 0)
+        c->options.first_count = options->node_count;
     c->chain = calloc(VALUES_MAX, sizeof(uint64_t));
     c->acked = calloc(VALUES_MAX, 1);
     ASSERT(c->chain != NULL && c->acked != NULL);
@@ -221,8 +224,10 @@ struct cluster *cluster_create(struct sim *sim, const struct cluster_options *op
         c->peers.list[i] = (struct raft_io_peer){ .id = i + 1, .host = i, .process = &n->process };
         snprintf(c->peers.list[i].address, sizeof(c->peers.list[i].address), "node%u", i);
     }
-    for (unsigned i = 0; i < options->node_count; i++)
+    for (unsigned i = 0; i < c->options.first_count; i++)
         bootstrap(c, c->nodes[i]);
+    for (unsigned i = c->options.first_count; i < options->node_count; i++)
+        c->nodes[i]->absent = true;
     return c;
 }
 
@@ -248,7 +253,8 @@ static void start_plain(struct cluster_node *n)
     n->fsm = (struct raft_fsm){
         .version = 2, .data = n, .apply = plain_apply, .snapshot = plain_snapshot, .restore = plain_restore
     };
-    ASSERT(raft_init(n->raft, n->io, &n->fsm, n->number + 1, n->cluster->peers.list[n->number].address) == 0);
+    ASSERT(raft_init(n->raft, n->io, &n->fsm, cluster_id_of(n->cluster, n->number),
+                     n->cluster->peers.list[n->number].address) == 0);
     raft_set_election_timeout(n->raft, o->election_ms);
     raft_set_heartbeat_timeout(n->raft, o->heartbeat_ms);
     raft_set_snapshot_threshold(n->raft, o->snapshot_threshold);
@@ -264,7 +270,7 @@ static void start_rnode(struct cluster_node *n)
     struct error err = ERROR_NONE;
     struct rnode_config config = {
         .io = n->io,
-        .id = n->number + 1,
+        .id = cluster_id_of(n->cluster, n->number),
         .address = n->cluster->peers.list[n->number].address,
         .timing = { .heartbeat_ms = o->heartbeat_ms,
                     .election_ms = o->election_ms,
@@ -292,7 +298,7 @@ void cluster_start(struct cluster *c, unsigned node)
 {
     struct cluster_node *n = c->nodes[node];
 
-    ASSERT(!n->up);
+    ASSERT(!n->up && !n->absent);
     n->up = true;
     n->fatal = false;
     n->count = 0;
@@ -319,7 +325,7 @@ void cluster_start(struct cluster *c, unsigned node)
 void cluster_start_all(struct cluster *c)
 {
     for (unsigned i = 0; i < c->options.node_count; i++)
-        if (!c->nodes[i]->up)
+        if (!c->nodes[i]->up && !c->nodes[i]->absent)
             cluster_start(c, i);
 }
 
@@ -374,6 +380,42 @@ bool cluster_fatal(const struct cluster *c, unsigned node)
 bool cluster_paused(const struct cluster *c, unsigned node)
 {
     return c->nodes[node]->process.paused;
+}
+
+bool cluster_absent(const struct cluster *c, unsigned node)
+{
+    return c->nodes[node]->absent;
+}
+
+void cluster_leave(struct cluster *c, unsigned node)
+{
+    if (c->nodes[node]->up)
+        cluster_crash(c, node);
+    c->nodes[node]->absent = true;
+}
+
+void cluster_join(struct cluster *c, unsigned node, uint64_t id)
+{
+    struct cluster_node *n = c->nodes[node];
+
+    ASSERT(n->absent && !n->up);
+    sim_note(c->sim, "node %u joins as %" PRIu64, node, id);
+    disk_close(&n->disk);
+    disk_init(&n->disk);
+    n->absent = false;
+    n->count = 0;
+    c->peers.list[node].id = id;
+}
+
+uint64_t cluster_id_of(const struct cluster *c, unsigned node)
+{
+    return c->peers.list[node].id;
+}
+
+struct rnode *cluster_rnode(struct cluster *c, unsigned node)
+{
+    arena_enter(&c->nodes[node]->arena);
+    return c->nodes[node]->rnode;
 }
 
 static uint64_t term_of(const struct cluster_node *n)
@@ -539,9 +581,11 @@ void cluster_check_converged(struct cluster *c)
     uint8_t *seen = calloc(VALUES_MAX, 1);
     const struct cluster_node *first = c->nodes[0];
 
+    for (unsigned i = 0; i < c->options.node_count && first->absent; i++)
+        first = c->nodes[i];
     ASSERT(seen != NULL);
     for (unsigned i = 0; i < c->options.node_count; i++)
-        if (c->nodes[i]->count != c->highest_count)
+        if (!c->nodes[i]->absent && c->nodes[i]->count != c->highest_count)
             sim_fail(c->sim, "node %u has %" PRIu64 " of %" PRIu64 " values", i, c->nodes[i]->count, c->highest_count);
     for (uint64_t i = 0; i < first->count; i++)
         seen[first->values[i]]++;

@@ -14,6 +14,7 @@ enum cluster_kind { CLUSTER_PLAIN, CLUSTER_RNODE };
 struct cluster_options {
     enum cluster_kind kind;
     unsigned node_count;
+    unsigned first_count; /* of these the first members; the others are absent until they join; 0: all */
     unsigned heartbeat_ms;
     unsigned election_ms;
     unsigned snapshot_threshold;
@@ -32,9 +33,9 @@ struct cluster {
     uint8_t *acked;  /* per value */
     uint64_t value_count;
     uint64_t acked_count;
-    uint64_t highest_count; /* longest list that any node had */
-    uint64_t term_leader[4096];
-    uint64_t restored_count; /* snapshots restored */
+    uint64_t highest_count;     /* longest list that any node had */
+    uint64_t term_leader[4096]; /* its raft id */
+    uint64_t restored_count;    /* snapshots restored */
     uint64_t crash_count;
 };
 
@@ -49,6 +50,14 @@ void cluster_crash(struct cluster *c, unsigned node);
 void cluster_pause(struct cluster *c, unsigned node);
 void cluster_resume(struct cluster *c, unsigned node);
 bool cluster_up(const struct cluster *c, unsigned node);
+/* An absent node has no life: neither chaos nor cluster_start_all starts it. */
+bool cluster_absent(const struct cluster *c, unsigned node);
+void cluster_leave(struct cluster *c, unsigned node);
+/* The absent node comes with an empty disk, a raft id that was never used, and an empty log: it is down. */
+void cluster_join(struct cluster *c, unsigned node, uint64_t id);
+uint64_t cluster_id_of(const struct cluster *c, unsigned node);
+/* Its memory is entered: what libraft allocates from here on is its. */
+struct rnode *cluster_rnode(struct cluster *c, unsigned node);
 /* The guard gave up (rnode only): crash it and start it again. */
 bool cluster_fatal(const struct cluster *c, unsigned node);
 bool cluster_paused(const struct cluster *c, unsigned node);

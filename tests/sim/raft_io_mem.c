@@ -436,16 +436,21 @@ static void on_message(void *receiver, unsigned from, const void *data, size_t s
 {
     struct raft_io_peer *self = receiver;
     struct raft_io_mem *m = self->io;
+    const char *address = NULL;
     struct raft_message message;
 
     (void)from;
     if (m == NULL || m->recv == NULL || m->closing)
         return;
-    arena_enter(m->setup.arena);
-    raft_message_decode(&message, data, size_bytes);
+    memcpy(&message, data, sizeof message);
     for (unsigned i = 0; i < m->setup.peers->count; i++)
         if (m->setup.peers->list[i].id == message.server_id)
-            message.server_address = m->setup.peers->list[i].address;
+            address = m->setup.peers->list[i].address;
+    if (address == NULL)
+        return; /* that id is gone for good, and its connections with it */
+    arena_enter(m->setup.arena);
+    raft_message_decode(&message, data, size_bytes);
+    message.server_address = address;
     m->recv(m->io, &message);
     fire_requests(m);
 }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "raft/rnode_members.h"
 
 #define PROPOSAL_DEADLINE_MS 10000u
 #define COLD_US (10 * INT64_C(1000000))
@@ -168,6 +169,16 @@ static void hand_over(struct simnode *n, int64_t now_us)
     (void)rnode_transfer(n->rnode, target, NULL);
 }
 
+static void follow_members(struct simnode *n)
+{
+    struct membership_step step;
+    struct error err;
+
+    if (rnode_members_follow(n->rnode, n->state, n->id, &step, &err))
+        sim_note(n->world->sim, "node %u changes the members: %d of node %" PRIu64 " %s", n->number, (int)step.act,
+                 step.node, err.text);
+}
+
 void simnode_leader_tick(struct simnode *n)
 {
     int64_t now_us = simnode_now_us(n);
@@ -178,5 +189,6 @@ void simnode_leader_tick(struct simnode *n)
         return;
     leader_tick(&n->leader, n->state, now_us);
     simnode_drive(n);
+    follow_members(n);
     hand_over(n, now_us);
 }

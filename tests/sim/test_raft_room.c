@@ -10,8 +10,10 @@
 
 #include "tests/sim/chaos.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/member_chaos.h"
 
 #define SEEDS 1000
+#define MEMBER_SEEDS 200
 
 static const struct cluster_options guarded = { .kind = CLUSTER_RNODE,
                                                 .node_count = 3,
@@ -143,6 +145,39 @@ static void nothing_acknowledged_is_lost_when_snapshots_are_installed_all_the_ti
     assert_true(restored > SEEDS);
 }
 
+static void nothing_acknowledged_is_lost_while_members_come_and_go(void **state)
+{
+    struct cluster_options options = guarded;
+    struct member_chaos_counts counts = { 0 };
+    uint64_t acked = 0;
+
+    (void)state;
+    options.first_count = 3;
+    options.node_count = 7;
+    for (uint64_t seed = 1; seed <= MEMBER_SEEDS; seed++) {
+        struct cluster *c;
+
+        options.snapshot_threshold = seed % 2 == 0 ? 12 : 50;
+        options.snapshot_trailing = seed % 2 == 0 ? 4 : 10000;
+        c = begin(seed, &options);
+        member_chaos_run(c,
+                         &(struct chaos_options){ .span_us = 20 * SIM_US_PER_S,
+                                                  .write_every_us = 20 * SIM_US_PER_MS,
+                                                  .crashes = true,
+                                                  .pauses = seed % 3 == 0,
+                                                  .stream = seed % 4 != 0 },
+                         &counts);
+        acked += c->acked_count;
+        end(c);
+    }
+    /* A seed in which nothing happens would find nothing. */
+    assert_true(acked > MEMBER_SEEDS * 50);
+    assert_true(counts.added > 2 * MEMBER_SEEDS && counts.removed > 2 * MEMBER_SEEDS);
+    assert_true(counts.promoted > MEMBER_SEEDS / 10 && counts.demoted > MEMBER_SEEDS / 2);
+    assert_true(counts.handed_over > MEMBER_SEEDS / 2 && counts.leaders_removed > MEMBER_SEEDS / 4);
+    assert_true(counts.steps > counts.added);
+}
+
 static void a_node_whose_log_write_fails_stops_and_the_others_go_on(void **state)
 {
     struct cluster *c = begin(5, &guarded);
@@ -217,6 +252,7 @@ int main(void)
         cmocka_unit_test(a_committed_entry_of_an_older_term_stays),
         cmocka_unit_test(nothing_acknowledged_is_lost_in_chaos),
         cmocka_unit_test(nothing_acknowledged_is_lost_when_snapshots_are_installed_all_the_time),
+        cmocka_unit_test(nothing_acknowledged_is_lost_while_members_come_and_go),
         cmocka_unit_test(a_node_whose_log_write_fails_stops_and_the_others_go_on),
         cmocka_unit_test(a_node_whose_disk_hangs_stops_leading_and_then_stops),
         cmocka_unit_test(a_node_that_cannot_store_its_term_stops),

@@ -5,5 +5,6 @@ foreach(subject node forward)
   coord_test(test_raft_${subject} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_${subject}.c
              ${CMAKE_CURRENT_LIST_DIR}/test_raft_rig.c LINKS coord_raft_core)
 endforeach()
+coord_test(test_raft_members unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_members.c LINKS coord_raft_core)
 coord_test(test_raft_receipt unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_receipt.c LINKS coord_raft)
 coord_test(test_raft_segment unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_segment.c LINKS coord_raft)

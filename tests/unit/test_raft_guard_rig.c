@@ -29,13 +29,12 @@ static int inner_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
 static int inner_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct raft_snapshot **loaded,
                       raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
 {
-    (void)io;
     *term = 3;
     *voted_for = 1;
     *loaded = NULL;
     *start_index = 1;
-    *entries = NULL;
-    *n_entries = 9;
+    *entries = rig_of_inner(io)->loaded;
+    *n_entries = RIG_LOADED;
     return 0;
 }
 

@@ -16,7 +16,10 @@
 #define APPEND_ENTRIES_RESULT RAFT_IO_APPEND_ENTRIES_RESULT
 #endif
 
+#define RIG_LOADED 9
+
 struct rig {
+    struct raft_entry loaded[RIG_LOADED];
     struct raft_io inner;
     struct raft raft;
     struct io_guard guard;

@@ -30,6 +30,21 @@ static void the_owner_looks_after_every_turn_of_the_library(void **state)
     assert_int_equal(r->fatals, 0);
 }
 
+static void the_only_voter_begins_a_new_term(void **state)
+{
+    static uint8_t list[] = { 1, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 'h', 0, RAFT_VOTER };
+    struct rig *r = *state;
+    rig_load(r);
+    assert_int_equal(r->guard.stored_term, 3);
+    r->loaded[4] = (struct raft_entry){ .type = RAFT_CHANGE, .buf = { .base = list, .len = sizeof list } };
+    r->raft.id = 7;
+    rig_load(r);
+    assert_int_equal(r->guard.stored_term, 4);
+    r->raft.id = 8;
+    rig_load(r);
+    assert_int_equal(r->guard.stored_term, 3);
+}
+
 static void the_time_of_the_last_message_is_kept_per_peer(void **state)
 {
     struct rig *r = *state;
@@ -304,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         GUARD_TEST(the_owner_looks_after_every_turn_of_the_library),
         GUARD_TEST(the_time_of_the_last_message_is_kept_per_peer),
+        GUARD_TEST(the_only_voter_begins_a_new_term),
         GUARD_TEST(a_snapshot_is_not_installed_while_another_is_being_written),
         GUARD_TEST(a_term_that_cannot_be_written_is_fatal),
         GUARD_TEST(a_vote_that_cannot_be_written_is_fatal),
