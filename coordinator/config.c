@@ -177,6 +177,17 @@ static const struct yaml_field fields[] = {
       .expected = CONFIG_ADDRESS_EXPECTED,
       .example = "\"127.10.1.1:7400\"",
       .help = "Where this node takes the other nodes' connections." },
+    { .key = "api",
+      .type = YAML_TEXT,
+      YAML_AT(struct node_config, api),
+      .valid = config_value_is_address,
+      .expected = CONFIG_ADDRESS_EXPECTED,
+      .example = "\"127.10.1.1:7401\"",
+      .help = "Where this node answers coordctl --server, load balancers and scrapers: HTTPS with the certificates of "
+              "tls. Operators do everything, viewers and "
+              "nodes look; without a certificate only /healthz, /metrics and .../primary are answered. With "
+              "insecure_loopback: HTTP "
+              "on a loopback address, and those three alone. Left out: the socket alone." },
     { .key = "timing",
       .type = YAML_ENUM,
       YAML_AT(struct node_config, timing),
@@ -237,6 +248,17 @@ static void check_listen(const struct node_config *c, const struct config_member
     else if (strcmp(strrchr(own->address, ':'), strrchr(c->listen, ':')) != 0)
         yaml_error(y, "/listen", "listen is %s, the cluster list says %s: write the same port", c->listen,
                    own->address);
+}
+
+/* HTTP in the open never leaves this machine. */
+static void check_api(const struct node_config *c, struct yaml *y)
+{
+    if (c->api[0] == '\0')
+        return;
+    if (strcmp(c->api, c->listen) == 0)
+        yaml_error(y, "/api", "%s is where this node listens for the other nodes: take another port", c->api);
+    if (c->insecure_loopback && !config_value_is_loopback(c->api))
+        yaml_error(y, "/api", "%s is no loopback address, and insecure_loopback is true", c->api);
 }
 
 static void check_members(struct node_config *c, struct yaml *y)
@@ -330,6 +352,7 @@ void config_read(struct node_config *out, struct yaml *y)
         yaml_error(y, "/listen",
                    "'tls' is missing: this node's certificate, key and authority (coordctl pki makes them), or "
                    "insecure_loopback: true for a demonstration on loopback addresses");
+    check_api(out, y);
     check_members(out, y);
     check_local(out, y);
     check_sites(out, y);

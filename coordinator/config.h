@@ -48,7 +48,8 @@ struct node_config {
     char data_dir[CONFIG_PATH_MAX_BYTES];
     char socket[CONFIG_SOCKET_MAX_BYTES];
     char listen[ADDRESS_MAX_BYTES];
-    enum timing_profile timing; /* raft_timing_of() gives its numbers */
+    char api[ADDRESS_MAX_BYTES]; /* "": the socket alone */
+    enum timing_profile timing;  /* raft_timing_of() gives its numbers */
     enum log_level log_level;
     bool insecure_loopback; /* plain TCP between nodes, every address is a loopback one */
     bool tls_given;         /* false: insecure_loopback */

@@ -355,6 +355,8 @@ static enum status start_api(struct daemon *d, struct error *err)
     if (access(directory, W_OK | X_OK) != 0)
         return error_set(err, STATUS_FAILED, "socket %s: its directory: %s (systemd makes it: RuntimeDirectory=coord)",
                          d->config.socket, strerror(errno));
+    if (d->config.api[0] != '\0' && api_listen_tcp(d->api, d->config.api, d->tls, err) != STATUS_OK)
+        return error_wrap(err, "key `api`");
     return api_listen(d->api, d->config.socket, err);
 }
 
@@ -415,8 +417,9 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
         start_api(d, &err) != STATUS_OK)
         start_failed(d, &err);
     start_timers(d);
-    log_event(LOG_LEVEL_INFO, "started", "node=%s id=%" PRIu64 " site=%s listen=%s socket=%s timing=%s", daemon_name(d),
-              d->self, d->config.site, d->config.listen, d->config.socket, timing_profile_word(d->config.timing));
+    log_event(LOG_LEVEL_INFO, "started", "node=%s id=%" PRIu64 " site=%s listen=%s socket=%s api=%s timing=%s",
+              daemon_name(d), d->self, d->config.site, d->config.listen, d->config.socket,
+              d->config.api[0] != '\0' ? d->config.api : "none", timing_profile_word(d->config.timing));
     daemon_notify("READY=1");
     (void)uv_run(&d->loop, UV_RUN_DEFAULT); /* returns when the last handle is closed */
     daemon_free(d);

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.network import COORD_PORT as PORT
+from lab.network import API_PORT, COORD_PORT as PORT
 from lab.postgres import BIN, USER, PostgresSite
 from lab.processes import Child, LabError, Processes
 
@@ -68,6 +68,11 @@ class CoordNode:
     @property
     def socket(self) -> Path:
         return self.directory / "coordd.sock"
+
+    @property
+    def api(self) -> str:
+        """Where it answers over the network."""
+        return f"{self.me.address}:{API_PORT}"
 
     @property
     def config_file(self) -> Path:
@@ -142,7 +147,7 @@ class CoordNode:
 
     def _config(self) -> str:
         lines = [f"node: {self.name}", f"site: {self.site}", f"data_dir: {self.directory}/coord", f"socket: {self.socket}",
-                 f'listen: "{self.me.address}:{PORT}"', f"timing: {self.timing}",
+                 f'listen: "{self.me.address}:{PORT}"', f'api: "{self.api}"', f"timing: {self.timing}",
                  f"tls: {{ certificate: {self.certificates}/node.crt, key: {self.certificates}/node.key, "
                  f"authority: {self.certificates}/authority.crt }}",
                  "cluster:"]

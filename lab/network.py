@@ -17,7 +17,7 @@ from lab.processes import Child, LabError, Processes
 SITES = ("site-a", "site-b", "site-c")
 OUTSIDE = "outside"  # where the clients and the name server are
 RELAY_SEED = 1
-POSTGRES_PORT, APPLICATION_PORT, COORD_PORT, DNS_PORT = 15432, 18080, 17400, 15353
+POSTGRES_PORT, APPLICATION_PORT, COORD_PORT, API_PORT, DNS_PORT = 15432, 18080, 17400, 17401, 15353
 PORTS = (POSTGRES_PORT, APPLICATION_PORT, COORD_PORT)
 
 

@@ -56,7 +56,7 @@ void api_who(const struct api *api, const struct http_request *request, char out
     text_set(out, WHO_MAX_BYTES, request->way == HTTP_LOCAL ? "%s@%s" : "%s via %s", name, node.name);
 }
 
-static enum api_role role_of(const struct http_request *request)
+static enum api_role role_of(const struct api *api, const struct http_request *request)
 {
     if (request->way ==
         HTTP_LOCAL) /* the mode of the socket's file says the same; this holds also when somebody has widened it */
@@ -68,8 +68,9 @@ static enum api_role role_of(const struct http_request *request)
     case TLS_OPERATOR:
         return API_OPERATOR;
     case TLS_VIEWER:
-    case TLS_NODE: /* a stolen node's key commands nothing here */
         return API_VIEWER;
+    case TLS_NODE: /* a node's key may be stolen with its host: it commands nothing, and after the node's removal it is nobody's */
+        return state_member_slot(api_state(api), request->identity.id) >= 0 ? API_VIEWER : API_NOBODY;
     case TLS_NOBODY:
     case TLS_KIND_COUNT:
         break;
@@ -123,7 +124,7 @@ bool api_allowed(struct api *api, struct http_exchange *x, const struct http_req
                          "then --pki DIR/NAME"),
         [HTTP_OPEN] = "use the node's socket, or give the node certificates (key `tls` of its file)",
     };
-    enum api_role role = role_of(request);
+    enum api_role role = role_of(api, request);
     char name[TLS_IDENTITY_TEXT_MAX_BYTES], reason[200];
 
     if (role >= role_needed(request, path))
@@ -132,6 +133,8 @@ bool api_allowed(struct api *api, struct http_exchange *x, const struct http_req
     if (role == API_VIEWER)
         text_set(reason, sizeof reason, "%s%s may look, and change nothing",
                  request->identity.kind == TLS_VIEWER ? "viewer " : "", name);
+    else if (request->identity.kind == TLS_NODE)
+        text_set(reason, sizeof reason, "%s is no member of this cluster", name);
     else if (request->way == HTTP_SECURE)
         text_set(reason, sizeof reason,
                  "without a client certificate only /healthz, /metrics and .../primary are answered");

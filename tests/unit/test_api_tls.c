@@ -77,6 +77,7 @@ static int open_all(void **state)
     tls_fixture_authority("ca");
     tls_fixture_authority("other");
     certificate("node", "ca", "coord:node:3", 0, 0);
+    certificate("removed", "ca", "coord:node:9", 0, 0);
     certificate("alice", "ca", "coord:operator:alice", 0, 0);
     certificate("bob", "ca", "coord:viewer:bob", 0, 0);
     certificate("late", "ca", "coord:operator:late", -2 * DAY_S, -DAY_S);
@@ -126,7 +127,10 @@ static void a_viewer_and_a_node_look_and_change_nothing(void **state)
         assert_string_equal(text("message"), "node 3 may look, and change nothing");
     }
     assert_int_equal(call_as("bob", "DELETE", "/v1/status", NULL), 403);
-    assert_int_equal(metric("coord_api_refused{what=\"request\"} "), 13);
+    assert_int_equal(call_as("removed", "GET", "/v1/status", NULL), 403);
+    assert_string_equal(text("message"), "node 9 is no member of this cluster");
+    assert_int_equal(call_as("removed", "GET", "/healthz", NULL), 200);
+    assert_int_equal(metric("coord_api_refused{what=\"request\"} "), 14);
     assert_int_equal(call_as(NULL, "GET", "/v1/services/app", NULL), 200);
     assert_true(json_look_bool(answer, "armed"));
     api_fixture_end(&fixture);

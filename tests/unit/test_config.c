@@ -47,6 +47,22 @@ static void expect_node(const char *text, const char *mistakes)
     free(said);
 }
 
+static void the_api_has_an_address_of_its_own(void **state)
+{
+    (void)state;
+    expect_node(NODE_HEAD NODE_TLS "api: \"10.0.0.5:7401\"\n" NODE_CLUSTER, "");
+    assert_string_equal(node.api, "10.0.0.5:7401");
+    expect_node(NODE_HEAD NODE_TLS NODE_CLUSTER, "");
+    assert_string_equal(node.api, "");
+    expect_node(NODE_HEAD NODE_LOOPBACK "api: \"127.10.2.1:7401\"\n" NODE_CLUSTER, "");
+    expect_node(NODE_HEAD NODE_LOOPBACK "api: \"10.0.0.5:7401\"\n" NODE_CLUSTER,
+                "6:6: 10.0.0.5:7401 is no loopback address, and insecure_loopback is true\n");
+    expect_node(NODE_HEAD NODE_TLS "api: \"127.10.2.1:7400\"\n" NODE_CLUSTER,
+                "6:6: 127.10.2.1:7400 is where this node listens for the other nodes: take another port\n");
+    expect_node(NODE_HEAD NODE_TLS "api: node.example.org:7401\n" NODE_CLUSTER,
+                "6:6: key 'api': expected a numeric address and port (127.0.0.1:7400), got 'node.example.org:7401'\n");
+}
+
 static void a_complete_node_file_is_read(void **state)
 {
     (void)state;
@@ -485,6 +501,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_complete_node_file_is_read),
+        cmocka_unit_test(the_api_has_an_address_of_its_own),
         cmocka_unit_test(a_node_must_stand_in_its_own_cluster_list_as_it_describes_itself),
         cmocka_unit_test(plain_tcp_must_be_asked_for_and_stays_on_loopback),
         cmocka_unit_test(the_certificates_files_are_read),

@@ -1,0 +1,153 @@
+"""The API of running nodes over the network: roles, servers that are away, certificates that change. Three real nodes of the build under test, without
+databases, in a network namespace of their own. Environment: COORD_BUILD (the build directory).
+"""
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(SOURCE))
+from lab import postgres  # noqa: E402
+from lab.network import SITES  # noqa: E402
+from lab.processes import CLONE_NEWNET, leave_on_signals  # noqa: E402
+from lab.sites import Lab  # noqa: E402
+
+BUILD = Path(os.environ["COORD_BUILD"])
+COORDCTL = str(BUILD / "coordinator/coordctl")
+SERVICES = """services:
+  - name: app
+    profile: metro
+    mode: shadow
+    primary: site-a
+    accept_vm_pause: true
+    max_lag: 1MiB
+    sites:
+      - { site: site-a, address: 127.10.1.1, postgres: { host: 127.10.1.1 } }
+      - { site: site-b, address: 127.10.2.1, postgres: { host: 127.10.2.1 } }
+"""
+
+
+def enter_namespace():
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare: this test wants root")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+class Api(unittest.TestCase):
+    def setUp(self):
+        self.work = Path(tempfile.mkdtemp(prefix="coord-api-", dir="/tmp"))
+        self.lab = Lab(self.work, BUILD, source=SOURCE)
+        self.lab.network.start()
+        self.lab._prepare()
+        self.lab._make_sites()
+        self.nodes = [self.lab.node(site) for site in SITES]
+        for node in self.nodes:
+            node.bootstrap()
+        self.authority = self.nodes[0].authority
+        for name, role in (("alice", "operator"), ("bob", "viewer")):
+            self.pki("client", str(self.authority), name, "--role", role)
+
+    def tearDown(self):
+        self.lab.end()
+        if any(error for _, error in self._outcome.result.failures + self._outcome.result.errors):
+            print(f"logs: {self.work}/log")
+        else:
+            shutil.rmtree(self.work)
+
+    def pki(self, *arguments):
+        self.lab.processes.run([COORDCTL, "pki", *arguments], user=postgres.USER)
+
+    def start(self, *nodes):
+        for node in nodes:
+            node.start()
+            node.await_log("event=started ")
+        deadline = time.monotonic() + 20
+        while len({node.leader() for node in nodes} - {None}) != 1:
+            self.assertLess(time.monotonic(), deadline, "no leader")
+            time.sleep(0.1)
+
+    def ctl(self, who, servers, *arguments, pki=None):
+        """(exit code, standard output, standard error)"""
+        argv = [COORDCTL, "--server", ",".join(node.api for node in servers), "--pki", str((pki or self.authority) / who), *arguments]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_people_command_from_afar_as_their_certificates_allow(self):
+        self.start(*self.nodes)
+        services = self.work / "services.yaml"
+        services.write_text(SERVICES, encoding="utf-8")
+        code, _, err = self.ctl("bob", self.nodes, "apply", "-f", str(services))
+        self.assertEqual((code, "viewer bob may look, and change nothing" in err), (1, True), err)
+        for node in self.nodes:  # whichever of them leads: a follower forwards
+            code, out, err = self.ctl("alice", [node], "apply", "-f", str(services))
+            self.assertEqual(code, 0, err)
+            for action in ("arm", "disarm"):
+                code, out, err = self.ctl("alice", [node], action, "app")
+                self.assertEqual(code, 0, err)
+            code, out, err = self.ctl("bob", [node], "why", "app")
+            self.assertIn(f"armed by alice via {node.name}", out, err)
+        code, out, _ = self.ctl("bob", self.nodes, "status", "--json")
+        self.assertEqual((code, json.loads(out)["node"]["name"]), (0, self.nodes[0].name))
+
+    def test_a_node_that_is_away_is_said_and_another_one_asked(self):
+        self.start(*self.nodes)
+        self.nodes[0].kill()
+        code, out, err = self.ctl("bob", self.nodes, "status")
+        self.assertEqual(code, 0, err)
+        self.assertIn(f"coordctl: {self.nodes[0].api}: Connection refused; asking {self.nodes[1].api}\n", err)
+        self.assertIn(f"node {self.nodes[1].name} at", out)
+
+    def test_load_balancers_need_no_certificate(self):
+        self.start(*self.nodes)
+        codes = {}
+        for path in ("/healthz", "/metrics", "/v1/status"):
+            codes[path] = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", str(self.authority / "authority.crt"),
+                                          f"https://{self.nodes[0].api}{path}"], capture_output=True, text=True, timeout=20, check=False).stdout
+        self.assertEqual(codes, {"/healthz": "200", "/metrics": "200", "/v1/status": "403"})
+        self.nodes[0].await_log("event=api_request_refused ")
+
+    def test_a_new_authority_holds_for_the_api_without_a_restart(self):
+        self.start(*self.nodes)
+        node, other = self.nodes[0], self.work / "other"
+        other.mkdir()
+        shutil.chown(other, postgres.USER)
+        self.pki("init", str(other))
+        self.pki("client", str(other), "carol", "--role", "operator")
+        code, _, err = self.ctl("carol", [node], "status", pki=other)
+        self.assertEqual(code, 1)
+        self.assertIn("is not accepted", err)  # it is none of carol's cluster
+        node.await_log("event=api_connection_refused ")
+        self.pki("node", str(other), node.name, "--id", str(node.me.id), "--address", node.me.address)
+        for file in ("node.crt", "node.key", "authority.crt"):
+            shutil.copy2(other / node.name / file, node.certificates / file)
+            shutil.chown(node.certificates / file, postgres.USER)
+        since = node.log.stat().st_size
+        node.child.popen.send_signal(signal.SIGHUP)
+        node.await_log("event=certificates_read ", since)
+        code, out, err = self.ctl("carol", [node], "status", pki=other)
+        self.assertEqual(code, 0, err)
+        code, out, err = self.ctl("alice", [node], "status")
+        self.assertEqual(code, 1, out)
+
+    def test_a_port_that_is_taken_is_named_with_its_key(self):
+        self.start(*self.nodes)
+        node = self.nodes[0]
+        node.kill()
+        text = node.config_file.read_text(encoding="utf-8").replace(f'api: "{node.api}"', f'api: "{self.nodes[1].api}"')
+        node.config_file.write_text(text, encoding="utf-8")
+        node.start()
+        node.await_log(f"key `api`: {self.nodes[1].api}: cannot listen: address already in use")
+
+
+if __name__ == "__main__":
+    leave_on_signals()
+    enter_namespace()
+    unittest.main()
