@@ -18,6 +18,7 @@ from tests.result import Result
 SOURCE = Path(__file__).resolve().parent.parent
 PYTHON = "/usr/bin/python3"
 FUZZ_S, FUZZ_SHORT_S = 60, 5  # for each program
+SOAK_CUT = (1, 1)  # minutes and seed of the soak that is part of e2e
 
 
 def run_e2e(only: str) -> Result:
@@ -32,11 +33,11 @@ def run_e2e(only: str) -> Result:
     return Result(int(passed), int(skipped), failed)
 
 
-def run_soak(options: argparse.Namespace) -> Result:
+def run_soak(minutes: float, seed: int | None) -> Result:
     built = build(SOURCE, "release", (*PROGRAMS, "lab_relay"))
-    command = [PYTHON, "-m", "tests.soak", "--build", str(built), "--minutes", str(options.minutes)]
-    if options.seed is not None:
-        command += ["--seed", str(options.seed)]
+    command = [PYTHON, "-m", "tests.soak", "--build", str(built), "--minutes", str(minutes)]
+    if seed is not None:
+        command += ["--seed", str(seed)]
     ended = subprocess.run(command, cwd=SOURCE, check=False).returncode
     return Result(passed=1) if ended == 0 else Result(failed=["soak"])
 
@@ -98,7 +99,7 @@ KINDS: dict[str, Callable[[], Result]] = {
     "unit": lambda: run_programs("unit"),
     "sim": lambda: run_programs("sim").plus(run_seeds()),
     "integration": lambda: run_programs("integration"),
-    "e2e": lambda: run_quickstart().plus(run_e2e("e2e")),
+    "e2e": lambda: run_quickstart().plus(run_e2e("e2e")).plus(run_soak(*SOAK_CUT)),
     "tidy": run_tidy,
     "model": model.run,
     "bench": run_bench,
@@ -111,7 +112,7 @@ DEFAULT = ("unit", "sim", "integration", "e2e", "tidy")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
-    kinds = dict(KINDS, soak=lambda: run_soak(options))
+    kinds = dict(KINDS, soak=lambda: run_soak(options.minutes, options.seed))
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(kinds)}; default: {' '.join(DEFAULT)}")
     parser.add_argument("--minutes", type=float, default=30, help="of soak (default: 30)")
     parser.add_argument("--seed", type=int, help="of soak (default: another one each time, printed)")
