@@ -72,11 +72,6 @@ class World:
             return service["primary"] == new and service["operation"] is None and self.lab.try_write(new)
         self.lab.until(look, patience_s, f"the service moved from {old} to {new}")
 
-    def await_operation(self) -> None:
-        """A new one has begun."""
-        self.lab.until(lambda: self.someone(but=self.primary).ctl("incidents")["incidents"][0]["id"] > self.last_operation, 30,
-                       "an operation")
-
     def fresh_operations(self) -> list[dict]:
         found = [each for each in self.someone().ctl("incidents")["incidents"] if each["id"] > self.last_operation]
         self.last_operation = max([self.last_operation, *(each["id"] for each in found)])
