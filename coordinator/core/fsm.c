@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "core/fsm_internal.h"
+#include "core/standby.h"
 #include "core/verdict.h"
 
 void fsm_refuse(struct outcome *o, const char *format, ...)
@@ -94,6 +95,8 @@ void fsm_apply(struct state *s, uint64_t index, const struct command *c, struct 
     if (outcome->status != STATUS_OK)
         return;
     for (unsigned i = 0; i < SERVICES_MAX; i++)
-        if (s->services[i].present)
+        if (s->services[i].present) {
             update_verdicts(s, (service_id)i);
+            standby_follow(s, (service_id)i);
+        }
 }

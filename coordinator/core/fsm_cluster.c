@@ -255,6 +255,14 @@ void fsm_cluster_version(struct state *s, const struct command *c, struct outcom
               "every node runs a coordd of cluster version %u: older ones can no longer be started", version);
 }
 
+/* What a silent node's server receives is not known: when the node is heard again, it says so anew. */
+static void forget_streaming(struct state *s, unsigned slot)
+{
+    for (unsigned i = 0; i < SERVICES_MAX; i++)
+        for (unsigned site = 0; site < SITES_MAX; site++)
+            s->services[i].views[site].opinions[slot].streaming = false;
+}
+
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)
 {
     int slot = state_member_slot(s, c->node_heard.node);
@@ -269,6 +277,8 @@ void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)
         return;
     m->heard = c->node_heard.heard;
     m->heard_index = s->applied_index;
+    if (!m->heard)
+        forget_streaming(s, (unsigned)slot);
     event_add(s, EVENT_NODE, SERVICE_NONE, m->site, 0, "node %s at %s is %s", m->name, state_site_name(s, m->site),
               m->heard ? "heard" : "silent");
 }

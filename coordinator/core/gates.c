@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "core/standby.h"
 #include "core/verdict.h"
 
 static const struct {
@@ -81,11 +82,17 @@ static bool stands(const struct service *svc, int64_t now_ms)
     return svc->primary < SITES_MAX && now_ms - svc->views[svc->primary].verdict_ms >= patience_ms(svc);
 }
 
+static int target_slot(const struct state *s, const struct service *svc, site_id target)
+{
+    node_id executor = target < SITES_MAX ? svc->views[target].executor : 0;
+
+    return state_member_slot(s, executor != 0 ? executor : state_site_node(s, target));
+}
+
 /* The target's own executor says whether it was ready, and what it says is kept when it falls silent. */
 static const struct opinion *target_opinion(const struct state *s, const struct service *svc, site_id target)
 {
-    node_id executor = target < SITES_MAX ? svc->views[target].executor : 0;
-    int slot = state_member_slot(s, executor != 0 ? executor : state_site_node(s, target));
+    int slot = target_slot(s, svc, target);
 
     return slot >= 0 && target < SITES_MAX ? &svc->views[target].opinions[slot] : (const struct opinion *)0;
 }
@@ -137,8 +144,7 @@ static bool gate_says_no(const struct state *s, service_id service, site_id targ
     case GATE_VM_PAUSE:
         return automatic && !svc->config.accept_vm_pause;
     case GATE_READY:
-        at_target = target_opinion(s, svc, target);
-        return at_target == (const struct opinion *)0 || !at_target->ready;
+        return target >= SITES_MAX || !standby_ready(svc, target, target_slot(s, svc, target));
     case GATE_LOCKOUT:
         return automatic && ((svc->last_failover_ms != 0 &&
                               now_ms - svc->last_failover_ms < (int64_t)svc->config.timing.lockout_ms) ||
@@ -228,6 +234,12 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  "wake with its clock behind");
         return;
     case GATE_READY:
+        if (target < SITES_MAX && svc->views[target].behind) {
+            text_set(out, capacity_bytes,
+                     "%s has received nothing for %" PRId64 " ms while the primary wrote; %" PRIu32 " ms are allowed",
+                     to, s->now_ms - svc->views[target].unreceived_ms, svc->config.max_lag_ms);
+            return;
+        }
         text_set(out, capacity_bytes,
                  "%s was not ready: role %s, %s; a standby within %" PRIu32 " ms of the primary is needed", to,
                  role_word(at_target ? at_target->role : ROLE_UNKNOWN),

@@ -104,7 +104,7 @@ struct opinion observer_opinion(const struct observer *o)
     enum look_outcome kept = looks[LOOK_READ_PERSISTENT].is;
     enum look_outcome canary = looks[LOOK_CANARY].is;
     struct opinion opinion = { .role = o->role,
-                               .streaming = o->streaming,
+                               .streaming = o->streaming && fresh != LOOK_FAILED,
                                .ready = o->readiness.is == LOOK_OK && fresh == LOOK_OK };
     bool database_failed = fresh == LOOK_FAILED || canary == LOOK_FAILED;
 

@@ -56,7 +56,7 @@ struct opinion {
     uint8_t kinds_up;
     bool
         ready; /* as a target: a standby that answers and, by this observer's own canary, lacks no more than the policy allows */
-    bool streaming; /* its WAL receiver is connected; for display */
+    bool streaming; /* its WAL receiver is connected, and something arrived lately */
 };
 
 bool opinion_equal(const struct opinion *a, const struct opinion *b);

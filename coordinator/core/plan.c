@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "core/gates.h"
+#include "core/standby.h"
 
 #define BIT(step) (1u << (step))
 
@@ -161,9 +162,7 @@ node_id plan_run_node(const struct state *s, const struct operation *op, const s
 
 static bool was_ready(const struct state *s, const struct service *svc, site_id site)
 {
-    int slot = state_member_slot(s, svc->views[site].executor);
-
-    return slot >= 0 && svc->views[site].opinions[slot].ready;
+    return standby_ready(svc, site, state_member_slot(s, svc->views[site].executor));
 }
 
 /* What became of a standby's chance to be the candidate. */

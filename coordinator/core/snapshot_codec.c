@@ -57,7 +57,7 @@ static uint64_t view_opinions(const struct site_view *v)
 static bool view_is_set(const struct site_view *v)
 {
     return v->executor != 0 || v->executor_index != 0 || v->verdict != VERDICT_UNKNOWN || v->evidence != 0 ||
-           v->verdict_ms != 0 || view_opinions(v) != 0;
+           v->verdict_ms != 0 || v->unreceived_ms != 0 || v->behind || view_opinions(v) != 0;
 }
 
 static void visit_view(struct codec *c, struct site_view *v)
@@ -73,6 +73,8 @@ static void visit_view(struct codec *c, struct site_view *v)
     CODEC_ENUM(c, &v->verdict, VERDICT_COUNT);
     codec_mask8(c, &v->evidence, EVIDENCE_KIND_COUNT);
     codec_i64(c, &v->verdict_ms);
+    codec_i64(c, &v->unreceived_ms);
+    codec_bool(c, &v->behind);
 }
 
 static void visit_run(struct codec *c, struct step_run *run)

@@ -43,8 +43,10 @@ struct site_view {
     uint64_t executor_index;            /* the entry that named it */
     struct opinion opinions[NODES_MAX]; /* by member slot */
     enum verdict verdict;
-    uint8_t evidence;   /* kinds behind it, bit per evidence_kind */
-    int64_t verdict_ms; /* since when; for down, failed and gray: since when it is one of them */
+    uint8_t evidence;      /* kinds behind it, bit per evidence_kind */
+    bool behind;           /* the primary was seen to write for longer than the policy's lag since unreceived_ms */
+    int64_t verdict_ms;    /* since when; for down, failed and gray: since when it is one of them */
+    int64_t unreceived_ms; /* since when its own node does not say that it receives from the primary; 0: it does */
 };
 
 struct service {

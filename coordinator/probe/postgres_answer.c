@@ -10,11 +10,12 @@
 
 /* The receiver's timeline is exact while it exists; the control file's lags, but is at hand. All of it is in shared memory or in the page
  * cache: a read look must not wait for a disk, that is the canary's part. */
-#define READ_COLUMNS                                                                                                   \
-    "SELECT pg_is_in_recovery(),"                                                                                      \
-    " CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn,"                          \
-    " pg_last_wal_receive_lsn() - '0/0'::pg_lsn, pg_last_wal_replay_lsn() - '0/0'::pg_lsn,"                            \
-    " coalesce(r.received_tli, (SELECT timeline_id FROM pg_control_checkpoint())), r.status,"                          \
+#define READ_COLUMNS                                                                                                                                                                        \
+    "SELECT pg_is_in_recovery(),"                                                                                                                                                           \
+    " CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn() END - '0/0'::pg_lsn,"                                                                                               \
+    " pg_last_wal_receive_lsn() - '0/0'::pg_lsn, pg_last_wal_replay_lsn() - '0/0'::pg_lsn,"                                                                                                 \
+    " coalesce(r.received_tli, (SELECT timeline_id FROM pg_control_checkpoint()))," /* a cut path is noticed by the receiver only after wal_receiver_timeout; canaries come all the time */ \
+    " CASE WHEN r.last_msg_receipt_time < clock_timestamp() - interval '10 s' THEN 'silent' ELSE r.status END,"                                                                             \
     " (SELECT system_identifier FROM pg_control_system())"
 #define READ_FROM " FROM (SELECT) one LEFT JOIN pg_stat_wal_receiver r ON true"
 

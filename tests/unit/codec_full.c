@@ -80,6 +80,8 @@ static void full_service(struct service *svc)
     for (unsigned i = 0; i < SITES_MAX; i++) {
         svc->views[i].verdict = VERDICT_DOWN;
         svc->views[i].evidence = KINDS_ALL;
+        svc->views[i].unreceived_ms = INT64_MAX;
+        svc->views[i].behind = true;
         for (unsigned k = 0; k < NODES_MAX; k++)
             full_opinion(&svc->views[i].opinions[k]);
     }

@@ -16,7 +16,7 @@
 #define PADDING_SITE_CONFIG 2
 #define PADDING_DNS_CONFIG 3
 #define PADDING_CONFIG (2 + 1 + 2 + PADDING_DNS_CONFIG + SITES_MAX * PADDING_SITE_CONFIG)
-#define PADDING_VIEW 7
+#define PADDING_VIEW 6
 #define PADDING_SERVICE (7 + 6 + 7 + 4 + PADDING_CONFIG + PADDING_LEASE + SITES_MAX * PADDING_VIEW + PADDING_OPERATION)
 #define PADDING_EVENT 2
 #define PADDING_STATE                                                                                                  \
