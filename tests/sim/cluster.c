@@ -12,8 +12,6 @@
 #define VALUES_MAX 20000
 #define NET_DELAY_MIN_US 200
 #define NET_DELAY_MAX_US 3000
-#define DISK_LATENCY_MIN_US 50
-#define DISK_LATENCY_MAX_US 4000
 #define CLOCK_RATE_PPM_MAX 500
 
 struct cluster_node {
@@ -311,9 +309,7 @@ void cluster_start(struct cluster *c, unsigned node)
                                                          .arena = &n->arena,
                                                          .clock = &n->clock,
                                                          .peers = &c->peers,
-                                                         .self = node,
-                                                         .disk_latency_min_us = DISK_LATENCY_MIN_US,
-                                                         .disk_latency_max_us = DISK_LATENCY_MAX_US });
+                                                         .self = node });
     sim_note(c->sim, "node %u starts: term %" PRIu64 ", log %" PRIu64 "..%" PRIu64 ", snapshot %" PRIu64, node,
              n->disk.term, n->disk.first_index, disk_last_index(&n->disk), n->disk.snapshot.index);
     if (c->options.kind == CLUSTER_PLAIN)

@@ -5,9 +5,19 @@
 
 #include "base/check.h"
 
+#define DISK_LATENCY_MIN_US 50
+#define DISK_LATENCY_MAX_US 4000
+
 void disk_init(struct disk *d)
 {
     *d = (struct disk){ .first_index = 1 };
+    disk_heal(d);
+}
+
+void disk_heal(struct disk *d)
+{
+    d->latency_min_us = DISK_LATENCY_MIN_US;
+    d->latency_max_us = DISK_LATENCY_MAX_US;
 }
 
 static void *copy_of(const void *data, size_t size_bytes)

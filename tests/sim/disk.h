@@ -25,6 +25,8 @@ struct disk_snapshot {
 };
 
 struct disk {
+    int64_t latency_min_us; /* of one write */
+    int64_t latency_max_us;
     uint64_t term;
     uint64_t vote;
     uint64_t first_index; /* of entries[0]; what follows the snapshot when there is no entry */
@@ -35,6 +37,8 @@ struct disk {
 };
 
 void disk_init(struct disk *d);
+/* As fast as it was at first. */
+void disk_heal(struct disk *d);
 void disk_close(struct disk *d);
 uint64_t disk_last_index(const struct disk *d);
 /* Copies the data. */

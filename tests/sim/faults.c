@@ -7,6 +7,10 @@
 #include "tests/sim/faults_internal.h"
 #include "tests/sim/simnode.h"
 
+#define LEADER_AWAY_MS 3000
+#define WORST_MOMENT_PPM 60000
+#define WORST_MOMENT_MAX_US 20000
+#define WIPE_PPM 200000 /* of the times that it is drawn */
 #define REBUILD_EVERY_US (2 * SIM_US_PER_S)
 #define CALM_MAX_US (120 * (int64_t)SIM_US_PER_S)
 #define CALM_SERVICE_US (4 * (int64_t)SIM_US_PER_S) /* more for each, since one is moved at a time */
@@ -72,6 +76,7 @@ void site_pause(struct world *w, site_id site, bool pause)
 void faults_end(struct world *w)
 {
     sim_note(w->sim, "faults end");
+    w->options.step_strange_ppm = 0;
     for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
         for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
             if (i != j)
@@ -80,6 +85,11 @@ void faults_end(struct world *w)
         site_pause(w, (site_id)i, false);
         site_start(w, (site_id)i);
     }
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        disk_heal(&w->nodes[i]->disk);
+    for (unsigned i = 0; i < w->service_count; i++)
+        for (unsigned j = 0; j < w->server_count; j++)
+            w->services[i].servers[j].lagging = false;
 }
 
 /* --- drawn faults --- */
@@ -120,6 +130,12 @@ static void on_undo(void *ctx)
     case UNDO_SITE_PAUSE:
         site_pause(w, (site_id)u->a, false);
         break;
+    case UNDO_DISK:
+        disk_heal(&n->disk);
+        break;
+    case UNDO_LAG:
+        s->lagging = false;
+        break;
     case UNDO_NET:
         net_heal(&w->net);
         sim_note(w->sim, "network heals");
@@ -134,6 +150,11 @@ void faults_later(struct world *w, enum undo_kind kind, unsigned a, int64_t most
 
     *u = (struct undo){ .world = w, .kind = kind, .a = a };
     sim_after(w->sim, sim_between(w->sim, 50, most_ms) * SIM_US_PER_MS, NULL, on_undo, sim_free, u);
+}
+
+unsigned faults_server_number(const struct server *s)
+{
+    return (unsigned)s->service->number * WORLD_DATA_SITES_MAX + s->site;
 }
 
 struct world_service *faults_service(struct world *w)
@@ -168,7 +189,7 @@ static void fault_server(struct world *w)
 {
     struct world_service *ws = faults_service(w);
     struct server *s = &ws->servers[sim_random(w->sim, w->server_count)];
-    unsigned i = (unsigned)ws->number * WORLD_DATA_SITES_MAX + s->site;
+    unsigned i = faults_server_number(s);
 
     if (!s->running || s->process.paused)
         return;
@@ -348,11 +369,27 @@ static void draw(struct world *w, const struct faults_options *o)
         draw_focused(w);
         return;
     }
-    switch (sim_random(w->sim, 10)) {
+    switch (sim_random(w->sim, 15)) {
     case 0:
     case 1:
     case 2:
         fault_node(w);
+        return;
+    case 10:
+        faults_disk(w);
+        return;
+    case 11:
+        faults_wall_clock(w);
+        return;
+    case 12:
+        faults_lag(w);
+        return;
+    case 13:
+        faults_cut_two_sites(w);
+        return;
+    case 14:
+        if (sim_chance(w->sim, WIPE_PPM))
+            faults_wipe(w);
         return;
     case 3:
     case 4:
@@ -411,8 +448,20 @@ static void help_all(struct world *w, bool patience_is_over)
             people_help(&w->services[i], patience_is_over);
 }
 
+static void note_node(const struct simnode *n)
+{
+    if (n->up)
+        sim_note(n->world->sim, "node %u: applied %" PRIu64 ", %s%s%s", n->number, n->state->applied_index,
+                 rnode_role_word(rnode_leadership(n->rnode).role), simnode_acts(n) ? "" : ", does not act",
+                 n->process.paused ? ", paused" : "");
+    else
+        sim_note(n->world->sim, "node %u is down%s", n->number, n->wiped ? ", for good" : "");
+}
+
 static void fail_unsettled(struct world *w, int64_t waited_us)
 {
+    for (unsigned i = 0; !calm(w) && i < w->options.node_count; i++)
+        note_node(w->nodes[i]);
     for (unsigned i = 0; i < w->service_count; i++) {
         struct world_service *ws = &w->services[i];
         const struct service *svc = world_service(ws);
@@ -443,20 +492,63 @@ static void calm_down(struct world *w)
         fail_unsettled(w, limit_us);
 }
 
+/* Kills or pauses whoever leads, unless that is at a primary's site: there a healthy service would lose its lease. */
+static void fault_leader(struct world *w)
+{
+    for (unsigned i = 0; i < w->options.node_count; i++) {
+        struct simnode *n = w->nodes[i];
+        if (!simnode_leads(n) || n->process.paused || n->site < w->server_count)
+            continue;
+        if (sim_chance(w->sim, 500000)) {
+            simnode_crash(n);
+            faults_later(w, UNDO_NODE_DOWN, i, LEADER_AWAY_MS);
+        } else {
+            simnode_pause(n);
+            faults_later(w, UNDO_NODE_PAUSE, i, LEADER_AWAY_MS);
+        }
+        world_run(w, 2 * LEADER_AWAY_MS * SIM_US_PER_MS); /* one at a time */
+        return;
+    }
+}
+
+static void on_moment(void *ctx)
+{
+    people_at_the_worst_moment(ctx);
+}
+
+/* Right after what decides. */
+static void on_entry(struct world *w, uint64_t index, const struct command *command, const struct state *state)
+{
+    (void)index;
+    (void)state;
+    if (command->kind != COMMAND_OPERATION_START && command->kind != COMMAND_LEASE_EXPIRED &&
+        command->kind != COMMAND_PROMOTE && command->kind != COMMAND_STEP_RESULT && command->kind != COMMAND_GRANT)
+        return;
+    if (sim_chance(w->sim, WORST_MOMENT_PPM))
+        sim_after(w->sim, sim_between(w->sim, 0, WORST_MOMENT_MAX_US), NULL, on_moment, NULL, w);
+}
+
 void faults_run(struct world *w, const struct faults_options *o)
 {
     struct sim *s = w->sim;
     int64_t end_us = s->now_us + o->span_us;
     int64_t rebuild_us = s->now_us + REBUILD_EVERY_US;
 
+    if (o->people)
+        w->on_entry = on_entry;
+
     while (s->now_us < end_us && !s->failed) {
         world_run(w, sim_between(s, 1000, o->every_max_us));
         restart_fatal(w);
-        draw(w, o);
+        if (w->options.leaders_only)
+            fault_leader(w);
+        else
+            draw(w, o);
         if (s->now_us >= rebuild_us) {
             rebuild_us = s->now_us + REBUILD_EVERY_US;
             rebuild_all(w);
         }
     }
+    w->on_entry = NULL;
     calm_down(w);
 }

@@ -11,6 +11,8 @@ enum undo_kind {
     UNDO_SERVER_PAUSE,
     UNDO_SITE_DOWN,
     UNDO_SITE_PAUSE,
+    UNDO_DISK,
+    UNDO_LAG,
     UNDO_NET
 };
 
@@ -26,11 +28,23 @@ void faults_degrade(struct world *w, unsigned from, uint32_t loss_ppm, uint32_t 
 /* It dies, is cut off, and comes back before it is joined again. */
 void faults_primary_site_returns_cut_off(struct world *w);
 
+/* What faults_later takes for a server. */
+unsigned faults_server_number(const struct server *s);
+
+/* faults_machine.c */
+void faults_disk(struct world *w);
+void faults_wall_clock(struct world *w);
+void faults_wipe(struct world *w);
+void faults_lag(struct world *w);
+void faults_cut_two_sites(struct world *w);
+
 /* people.c: commands at bad moments */
 void people_act(struct world *w);
 void people_abort(struct world *w);
 void people_move_the_service(struct world *w);
 void people_change_ttl(struct world *w);
+/* The log has just moved: now. */
+void people_at_the_worst_moment(struct world *w);
 void people_break_glass(struct world *w);
 void people_toggle_and_lose(struct world *w);
 void people_toggle_before_the_site_returns(struct world *w);

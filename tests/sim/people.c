@@ -5,6 +5,8 @@
 #include "core/gates.h"
 #include "tests/sim/simnode.h"
 
+#define PATIENCE_US (25 * (int64_t)SIM_US_PER_S) /* with an operation that gets no further */
+
 static void end_of_a_broken_glass(struct world_service *ws, struct server *primary)
 {
     if (!primary->running || !primary->break_glass || !sim_chance(ws->world->sim, 300000))
@@ -140,6 +142,31 @@ void people_break_glass(struct world *w)
     faults_degrade(w, NET_HOSTS_MAX, 0, 0);
 }
 
+void people_at_the_worst_moment(struct world *w)
+{
+    struct world_service *ws = faults_service(w);
+
+    switch (sim_random(w->sim, 6)) {
+    case 0:
+        people_move_the_service(w);
+        return;
+    case 1:
+        operator_id(ws, COMMAND_OPERATION_ABORT);
+        return;
+    case 2:
+        operator_set(ws, sim_chance(w->sim, 500000) ? SERVICE_PAUSE : SERVICE_DISARM);
+        return;
+    case 3:
+        operator_set(ws, sim_chance(w->sim, 500000) ? SERVICE_ARM : SERVICE_RESUME);
+        return;
+    case 4:
+        operator_id(ws, COMMAND_OPERATION_APPROVE);
+        return;
+    default:
+        (void)world_configure(w);
+    }
+}
+
 /* Long enough for a snapshot of the time in which nothing was enforced; with it the site comes back, cut off, after the failover. */
 void people_toggle_before_the_site_returns(struct world *w)
 {
@@ -227,7 +254,49 @@ static void operator_skip(struct world_service *ws, enum step step)
     (void)world_operator(ws->world);
 }
 
-/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort. */
+static bool site_has_node(const struct world *w, site_id site)
+{
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->site == site && !w->nodes[i]->wiped)
+            return true;
+    return false;
+}
+
+static void move_from_a_lost_node(struct world_service *ws)
+{
+    struct world *w = ws->world;
+    const struct service *svc = world_service(ws);
+    struct command *c = w->scratch;
+
+    for (unsigned i = 0; i < w->server_count; i++) {
+        if (i == ws->primary || !site_has_node(w, (site_id)i))
+            continue;
+        command_clear(c, COMMAND_OPERATION_START);
+        c->operation_start = (struct command_operation_start){ .service = ws->number,
+                                                               .kind = OPERATION_PROMOTE,
+                                                               .from = svc->primary,
+                                                               .to = (site_id)i,
+                                                               .epoch = svc->lease.epoch,
+                                                               .overrides = 1u << GATE_READY | 1u << GATE_OPERATION |
+                                                                            1u << GATE_STANDBY };
+        (void)world_operator(w);
+        return;
+    }
+}
+
+/* The only node of the primary's site is gone for good: nobody renews or fences there. A person vouches for the server, having switched it
+ * off, and the service is moved to a site that has a node. */
+static void help_past_a_lost_node(struct world_service *ws)
+{
+    const struct service *svc = world_service(ws);
+
+    if (svc->operation.state == OPERATION_RUNNING)
+        operator_vouch(ws);
+    else if (svc->operation.state != OPERATION_UNDOING)
+        move_from_a_lost_node(ws);
+}
+
+/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort, or move on. */
 void people_help(struct world_service *ws, bool abort)
 {
     const struct service *svc = world_service(ws);
@@ -238,8 +307,11 @@ void people_help(struct world_service *ws, bool abort)
         operator_set(ws, SERVICE_ARM);
         operator_set(ws, SERVICE_RESUME);
     }
+    if (abort && !site_has_node(ws->world, ws->primary))
+        help_past_a_lost_node(ws);
     if (abort && svc->operation.state == OPERATION_UNDOING)
         operator_skip(ws, STEP_RECONNECT); /* of a standby that is gone */
-    if (svc->operation.state == OPERATION_PROPOSED || (abort && svc->operation.state == OPERATION_RUNNING))
+    if (svc->operation.state == OPERATION_PROPOSED ||
+        (abort && svc->operation.state == OPERATION_RUNNING && ws->world->sim->now_us - ws->operation_us > PATIENCE_US))
         operator_id(ws, COMMAND_OPERATION_ABORT);
 }

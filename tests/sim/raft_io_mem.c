@@ -64,7 +64,7 @@ static struct sim_process *process_of(const struct raft_io_mem *m)
 
 static int64_t latency_us(struct raft_io_mem *m)
 {
-    return sim_between(m->setup.sim, m->setup.disk_latency_min_us, m->setup.disk_latency_max_us);
+    return sim_between(m->setup.sim, m->setup.disk->latency_min_us, m->setup.disk->latency_max_us);
 }
 
 static void schedule(struct raft_io_mem *m, int64_t delay_us, sim_fn fire, void *ctx)

@@ -39,8 +39,6 @@ struct raft_io_mem_setup {
     const struct sim_clock *clock;
     struct raft_io_peers *peers;
     unsigned self; /* index into peers */
-    int64_t disk_latency_min_us;
-    int64_t disk_latency_max_us;
 };
 
 /* Fills the vtable; the current arena must be the node's. Borrows everything in `setup` for the life of the node. */

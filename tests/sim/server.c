@@ -7,6 +7,7 @@
 
 #define WRITE_EVERY_US (20 * SIM_US_PER_MS) /* at most, of one service; of many the time is shared */
 #define WRITE_EVERY_MAX_US (500 * SIM_US_PER_MS)
+#define HISTORY_EVERY_US (500 * SIM_US_PER_MS)
 #define WAL_EVERY_US (40 * SIM_US_PER_MS)
 
 void server_init(struct server *s, struct world_service *service, site_id site, unsigned host)
@@ -34,6 +35,25 @@ bool server_passes(const struct server *s)
     return s->guard.bypass || s->break_glass || server_now_us(s) < s->guard.deadline_us;
 }
 
+static void note_history(struct server *s)
+{
+    const struct acknowledged *last = &s->history[(s->history_count + HISTORY_MAX - 1) % HISTORY_MAX];
+
+    if (s->history_count > 0 && s->acknowledged_us - last->us < HISTORY_EVERY_US)
+        return;
+    s->history[s->history_count++ % HISTORY_MAX] = (struct acknowledged){ s->wal.lsn, s->acknowledged_us };
+}
+
+int64_t server_acknowledged_us(const struct server *s, uint64_t lsn)
+{
+    unsigned kept = s->history_count < HISTORY_MAX ? s->history_count : HISTORY_MAX;
+
+    for (unsigned i = s->history_count - kept; i < s->history_count; i++)
+        if (s->history[i % HISTORY_MAX].lsn > lsn)
+            return s->history[i % HISTORY_MAX].us;
+    return s->acknowledged_us;
+}
+
 bool server_write(struct server *s)
 {
     if (!server_passes(s))
@@ -41,6 +61,7 @@ bool server_write(struct server *s)
     s->wal.lsn++;
     s->acknowledged_count++;
     s->acknowledged_us = s->world->sim->now_us;
+    note_history(s);
     world_on_acknowledged(s->service, s);
     return true;
 }
@@ -82,9 +103,10 @@ static void on_wal(void *receiver, unsigned from, const void *data, size_t size_
     ASSERT(size_bytes == sizeof(*wal));
     if (!s->running || !s->in_recovery || s->severed || !server_follows(s, wal))
         return;
-    s->wal = *wal;
     s->primary_lsn = wal->lsn;
     s->streamed_us = server_now_us(s);
+    if (!s->lagging)
+        s->wal = *wal;
 }
 
 static int64_t wal_every_us(const struct world *w)
@@ -158,6 +180,7 @@ void server_promote(struct server *s)
     ws->timeline_count++;
     ws->timelines[ws->timeline_count] = (struct timeline){ wal->timeline, wal->lsn };
     wal->timeline = ws->timeline_count;
+    s->history_count = 0;
     s->in_recovery = false;
     world_changed(ws);
     sim_note(s->world->sim, "server %u of service %u is promoted, timeline %u from lsn %llu", s->site, ws->number,

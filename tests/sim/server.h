@@ -10,6 +10,8 @@
 #include "tests/sim/net.h"
 #include "tests/sim/sim.h"
 
+#define HISTORY_MAX 128
+
 struct world;
 struct world_service;
 
@@ -30,6 +32,12 @@ struct wal {
     int64_t canary_ms[NODES_MAX]; /* the canary table: display time of each node's last row; -1: none */
 };
 
+/* When a primary had acknowledged up to which position: what a promotion loses is told in time. */
+struct acknowledged {
+    uint64_t lsn;
+    int64_t us;
+};
+
 struct server {
     struct world *world;
     struct world_service *service;
@@ -39,6 +47,7 @@ struct server {
     struct sim_clock clock;
     bool running;
     bool in_recovery;
+    bool lagging; /* hears how far the primary is, and receives nothing of it */
     bool severed; /* by level: survives a restart */
     bool
         switched_off; /* by a person who vouched for it: it does not start as what it was while anything may rest on that */
@@ -53,6 +62,8 @@ struct server {
     uint64_t primary_lsn;        /* the primary's position, as last told with the WAL */
     uint64_t acknowledged_count; /* writes, ever */
     int64_t acknowledged_us;     /* simulated time of the last one */
+    unsigned history_count;      /* samples, ever, of this timeline */
+    struct acknowledged history[HISTORY_MAX];
 };
 
 void server_init(struct server *s, struct world_service *service, site_id site, unsigned host);
@@ -75,6 +86,8 @@ int64_t server_now_us(const struct server *s);
 bool server_passes(const struct server *s);
 /* One write. False: refused, or not possible now. */
 bool server_write(struct server *s);
+/* Simulated time of the first acknowledged write that has a position above `lsn` on the server's timeline, as far back as its history goes. */
+int64_t server_acknowledged_us(const struct server *s, uint64_t lsn);
 /* Does `standby` hold nothing that `primary`, a server of the same service, does not? */
 bool server_follows(const struct server *standby, const struct wal *primary);
 

@@ -10,8 +10,8 @@ target_link_libraries(sim_raft PUBLIC coord_raft_core)
 coord_test(test_raft_io_mem sim SOURCES sim/test_raft_io_mem.c LINKS sim_raft)
 coord_test(test_raft_room sim SOURCES sim/test_raft_room.c LINKS sim_raft)
 
-sim_library(sim_cluster sim/server.c sim/world.c sim/world_check.c sim/faults.c sim/people.c sim/simnode.c sim/simnode_log.c
-            sim/simnode_lease.c sim/simnode_promise.c sim/simnode_watch.c sim/simnode_steps.c)
+sim_library(sim_cluster sim/server.c sim/world.c sim/world_check.c sim/faults.c sim/faults_machine.c sim/people.c
+            sim/simnode.c sim/simnode_log.c sim/simnode_lease.c sim/simnode_promise.c sim/simnode_watch.c sim/simnode_steps.c)
 target_link_libraries(sim_cluster PUBLIC sim_raft coord_core coord_holder)
 add_executable(sim_world sim/sim_world.c)
 target_compile_options(sim_world PRIVATE "SHELL:-iquote ${CMAKE_SOURCE_DIR}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}/coordinator")

@@ -11,6 +11,9 @@
 
 #include "tests/sim/faults.h"
 
+#define SIM_NODES_MAX 7
+#define METRO_SERVICES_MAX 6 /* more of them run at the pace of a region: the same life at a quarter of the events */
+
 struct run_options {
     uint64_t first;
     uint64_t last;
@@ -29,19 +32,52 @@ struct totals {
     uint64_t failures;
 };
 
+/* Most clusters are small; of the others a few are as large as they may be. */
+static unsigned draw_services(struct sim *s)
+{
+    uint64_t percent = sim_random(s, 1000);
+
+    if (percent < 760)
+        return 1;
+    if (percent < 900)
+        return 2;
+    if (percent < 970)
+        return 3 + (unsigned)sim_random(s, 4);
+    return percent < 995 ? 7 + (unsigned)sim_random(s, 10) : 17 + (unsigned)sim_random(s, SERVICES_MAX - 16);
+}
+
+/* Two to five sites, three to seven nodes. */
+static void draw_sites(struct sim *s, struct world_options *o)
+{
+    unsigned least;
+
+    o->data_sites = sim_chance(s, 300000) ? 3 + (unsigned)sim_random(s, 2) : 2;
+    o->witness_sites = sim_chance(s, 40000) ? 0 : 1 + (unsigned)(o->data_sites < 4 && sim_chance(s, 200000));
+    least = o->data_sites + (o->witness_sites == 0 ? 1 : o->witness_sites);
+    o->node_count = least + (sim_chance(s, 400000) ? (unsigned)sim_random(s, SIM_NODES_MAX - least + 1) : 0);
+}
+
 static struct world_options draw_options(struct sim *s)
 {
     struct world_options o = world_options_default();
 
     o.step_fails_ppm = 30000;
-    o.data_sites = sim_chance(s, 300000) ? 3 : 2;
-    o.node_count = o.data_sites + 1 + (unsigned)sim_random(s, 2) * 2;
+    o.step_strange_ppm = sim_chance(s, 500000) ? 150000 : 0;
+    o.leaders_only = sim_chance(s, 50000);
+    draw_sites(s, &o);
+    o.service_count = draw_services(s);
+    if (o.service_count > METRO_SERVICES_MAX) {
+        o.profile = PROFILE_REGION;
+        o.timing = timing_of(PROFILE_REGION);
+        o.timing.hold_down_ms = 0;
+    }
     o.mode = sim_chance(s, 100000) ? MODE_PROPOSE : sim_chance(s, 60000) ? MODE_SHADOW : MODE_AUTO;
     if (sim_chance(s, 300000)) {
         o.snapshot_threshold = sim_chance(s, 500000) ? 20 : 80;
         o.snapshot_trailing = 5;
     }
-    if (sim_chance(
+    if (o.profile == PROFILE_METRO &&
+        sim_chance(
             s,
             600000)) { /* looks that accuse long before a lease runs out: then only the proof holds a promotion back */
         o.timing.probe_interval_ms = 100;
@@ -52,6 +88,7 @@ static struct world_options draw_options(struct sim *s)
     o.timing.hold_down_ms = sim_chance(s, 300000) ? 1000 : 0;
     o.timing.lockout_ms = sim_chance(s, 100000) ? 20000 : 0;
     o.max_lag_bytes = sim_chance(s, 200000) ? 10 : 1000000;
+    o.max_lag_ms = sim_chance(s, 300000) ? 2000 : 10000;
     return o;
 }
 
@@ -67,7 +104,7 @@ static bool run_seed(const struct run_options *run, uint64_t seed, struct totals
         faults_run(w, &(struct faults_options){ .span_us = run->seconds * SIM_US_PER_S,
                                                 .every_max_us = sim_between(s, 300, 6000) * SIM_US_PER_MS,
                                                 .focused = sim_chance(s, 600000),
-                                                .people = sim_chance(s, 700000),
+                                                .people = !options.leaders_only && sim_chance(s, 700000),
                                                 .servers = sim_chance(s, 800000),
                                                 .sites = sim_chance(s, 800000) });
     failed = s->failed;

@@ -10,9 +10,8 @@
 
 #define TICK_US (50 * SIM_US_PER_MS)
 #define WALL_BASE_MS INT64_C(1700000000000)
-#define WALL_SKEW_MS 2000 /* wall clocks are never trusted, so they may be wrong */
-#define DISK_LATENCY_MIN_US 50
-#define DISK_LATENCY_MAX_US 4000
+#define WALL_SKEW_MS 2000    /* wall clocks are never trusted, so they may be wrong */
+#define MESSAGE_HEAD_BYTES 2 /* type, sender */
 
 int64_t simnode_now_us(const struct simnode *n)
 {
@@ -21,8 +20,8 @@ int64_t simnode_now_us(const struct simnode *n)
 
 int64_t simnode_wall_ms(const struct simnode *n)
 {
-    return WALL_BASE_MS + n->world->sim->now_us / SIM_US_PER_MS + (int64_t)(n->id * 7919 % (2 * WALL_SKEW_MS)) -
-           WALL_SKEW_MS;
+    return WALL_BASE_MS + n->wall_jump_ms + n->world->sim->now_us / SIM_US_PER_MS +
+           (int64_t)(n->id * 7919 % (2 * WALL_SKEW_MS)) - WALL_SKEW_MS;
 }
 
 struct server *simnode_server(const struct simnode *n, service_id service)
@@ -51,22 +50,25 @@ static void on_message(void *receiver, unsigned from, const void *data, size_t s
 {
     struct simnode *n = receiver;
     const uint8_t *bytes = data;
+    node_id sender = bytes[1];
 
-    ASSERT(size_bytes >= 1 && from < n->world->options.node_count);
+    (void)from; /* two nodes may share a host */
+    ASSERT(size_bytes >= MESSAGE_HEAD_BYTES);
     if (!n->up || n->fatal)
         return;
     arena_enter(&n->arena);
     if (bytes[0] == MESSAGE_BEAT)
-        leader_heard(&n->leader, n->state, from + 1, size_bytes >= 3 && bytes[2] == 1);
+        leader_heard(&n->leader, n->state, sender,
+                     size_bytes > MESSAGE_HEAD_BYTES + 1 && bytes[MESSAGE_HEAD_BYTES + 1] == 1);
     else if (bytes[0] > MESSAGE_BEAT)
-        simnode_promise_receive(n, from + 1, bytes[0], bytes + 1, size_bytes - 1);
+        simnode_promise_receive(n, sender, bytes[0], bytes + MESSAGE_HEAD_BYTES, size_bytes - MESSAGE_HEAD_BYTES);
     else
-        forward_receive(n->forward, from + 1, bytes[0], bytes + 1, size_bytes - 1);
+        forward_receive(n->forward, sender, bytes[0], bytes + MESSAGE_HEAD_BYTES, size_bytes - MESSAGE_HEAD_BYTES);
 }
 
 static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t *bytes, size_t length)
 {
-    static uint8_t buffer[MESSAGE_MAX_BYTES + 1];
+    static uint8_t buffer[MESSAGE_MAX_BYTES + MESSAGE_HEAD_BYTES];
     struct simnode *n = ctx;
     struct simnode *peer;
 
@@ -76,8 +78,10 @@ static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t 
     if (!peer->up)
         return STATUS_UNREACHABLE;
     buffer[0] = type;
-    memcpy(buffer + 1, bytes, length);
-    return net_send(&n->world->net, n->host, peer->host, &peer->process, on_message, peer, buffer, length + 1)
+    buffer[1] = (uint8_t)n->id;
+    memcpy(buffer + MESSAGE_HEAD_BYTES, bytes, length);
+    return net_send(&n->world->net, n->host, peer->host, &peer->process, on_message, peer, buffer,
+                    length + MESSAGE_HEAD_BYTES)
                ? STATUS_OK
                : STATUS_UNREACHABLE;
 }
@@ -292,9 +296,7 @@ static void start_raft(struct simnode *n)
                                                          .arena = &n->arena,
                                                          .clock = &n->clock,
                                                          .peers = &w->peers,
-                                                         .self = n->number,
-                                                         .disk_latency_min_us = DISK_LATENCY_MIN_US,
-                                                         .disk_latency_max_us = DISK_LATENCY_MAX_US });
+                                                         .self = n->number });
     n->rnode = rnode_create(&(struct rnode_config){ .io = n->io,
                                                     .id = n->id,
                                                     .address = w->peers.list[n->number].address,
@@ -321,6 +323,8 @@ static void start_raft(struct simnode *n)
 void simnode_start(struct simnode *n)
 {
     ASSERT(!n->up);
+    if (n->wiped)
+        return;
     if (n->disk.term == 0)
         bootstrap(n);
     sim_note(n->world->sim, "node %u starts", n->number);
@@ -366,6 +370,15 @@ void simnode_crash(struct simnode *n)
     n->rnode = NULL;
     n->forward = NULL;
     n->io = NULL;
+}
+
+void simnode_wipe(struct simnode *n)
+{
+    sim_note(n->world->sim, "node %u loses its data directory", n->number);
+    if (n->up)
+        simnode_crash(n);
+    n->wiped = true;
+    disk_close(&n->disk);
 }
 
 void simnode_pause(struct simnode *n)

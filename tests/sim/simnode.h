@@ -63,6 +63,8 @@ struct simnode {
     bool starting;      /* NODE_STARTED is on its way */
     uint64_t acts_from; /* its index; 0: not known yet */
     bool fatal;
+    bool wiped; /* its data directory is gone: it does not start any more */
+    int64_t wall_jump_ms;
     struct sim_process process;
     struct sim_clock clock;
     struct disk disk;
@@ -92,7 +94,10 @@ struct simnode {
 
 struct simnode *simnode_create(struct world *w, unsigned number, site_id site, unsigned host);
 void simnode_destroy(struct simnode *n);
+/* A wiped one does not start: an empty directory is no member's. */
 void simnode_start(struct simnode *n);
+/* Its data directory is lost with it. */
+void simnode_wipe(struct simnode *n);
 void simnode_crash(struct simnode *n);
 void simnode_pause(struct simnode *n);
 void simnode_resume(struct simnode *n);

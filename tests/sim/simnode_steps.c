@@ -14,6 +14,8 @@
 #define PROMOTE_MAX_US (400 * SIM_US_PER_MS)
 #define CATCH_UP_LOOK_US (20 * SIM_US_PER_MS)
 #define DUPLICATE_PPM 100000
+#define LATE_REPLY_MAX_MS 40000
+#define STRANGE_DEADLINE_MAX_MS 20000 /* an answer that is lost costs a whole deadline */
 
 struct effect { /* from a node to a server or to DNS, and back */
     enum step step;
@@ -185,14 +187,55 @@ static void do_effect(struct server *s, struct effect *e)
     ASSERT(false);
 }
 
-static void reply(struct world *w, unsigned host, struct effect *e)
+struct late_reply {
+    struct world *world;
+    unsigned host;
+    struct effect effect;
+};
+
+static void send_reply(struct world *w, unsigned host, const struct effect *e)
 {
     struct simnode *n = w->nodes[e->node];
 
-    if (e->result.detail[0] == '\0')
-        text_set(e->result.detail, DETAIL_MAX_BYTES, e->result.ok ? "done" : "did not work");
     if (n->process.life == e->node_life)
         (void)net_send(&w->net, host, n->host, &n->process, on_effect_done, n, e, sizeof(*e));
+}
+
+static void on_late_reply(void *ctx)
+{
+    struct late_reply *late = ctx;
+
+    send_reply(late->world, late->host, &late->effect);
+    sim_free(late);
+}
+
+/* Long after its deadline, or while a later attempt is under way. */
+static void reply_late(struct world *w, unsigned host, const struct effect *e)
+{
+    struct late_reply *late = sim_alloc(sizeof(*late));
+
+    *late = (struct late_reply){ .world = w, .host = host, .effect = *e };
+    sim_after(w->sim, sim_between(w->sim, 1, LATE_REPLY_MAX_MS) * SIM_US_PER_MS, NULL, on_late_reply, sim_free, late);
+}
+
+static void reply(struct world *w, unsigned host, struct effect *e)
+{
+    if (e->result.detail[0] == '\0')
+        text_set(e->result.detail, DETAIL_MAX_BYTES, "%s", e->result.ok ? "done" : "did not work");
+    if (plan_step_of(e->step)->deadline_ms > STRANGE_DEADLINE_MAX_MS ||
+        !sim_chance(w->sim, w->options.step_strange_ppm))
+        send_reply(w, host, e);
+    else if (sim_chance(w->sim, 700000)) /* else it never answers */
+        reply_late(w, host, e);
+}
+
+/* A fence that has done nothing, calls it a success, and speaks of a server that nobody knows. */
+static void speak_nonsense(struct sim *s, struct effect *e)
+{
+    e->result.ok = true;
+    e->result.instance_count = 1;
+    e->result.instances[0] = sim_random(s, UINT64_MAX) + 1;
+    text_set(e->result.detail, DETAIL_MAX_BYTES, "\xff\x01 yes\n");
 }
 
 static void on_effect(void *receiver, unsigned from, const void *data, size_t size_bytes);
@@ -232,7 +275,10 @@ static void on_effect(void *receiver, unsigned from, const void *data, size_t si
         wait_for_wal(s, &e);
         return;
     }
-    do_effect(s, &e);
+    if (e.step == STEP_FENCE && sim_chance(s->world->sim, s->world->options.step_strange_ppm))
+        speak_nonsense(s->world->sim, &e);
+    else
+        do_effect(s, &e);
     reply(s->world, s->host, &e);
 }
 

@@ -138,6 +138,12 @@ static void look_failed(struct simnode *n, const struct service *svc, struct wat
     report_one(n, svc, watch);
 }
 
+/* Still, when a look ends: nobody looks at a canary of a standby again. */
+static bool at_primary(const struct watch *watch)
+{
+    return watch->primary == watch->site;
+}
+
 static void on_look_timeout(void *ctx)
 {
     struct look_timeout *timeout = ctx;
@@ -150,7 +156,7 @@ static void on_look_timeout(void *ctx)
         slot->open = false;
         arena_enter(&n->arena);
         if (svc != NULL && !n->fatal)
-            look_failed(n, svc, watch, slot->canary);
+            look_failed(n, svc, watch, slot->canary && at_primary(watch));
     }
     raft_free(timeout);
 }
@@ -201,14 +207,14 @@ static void on_reply(void *receiver, unsigned from, const void *data, size_t siz
     arena_enter(&n->arena);
     slot->open = false;
     if (reply->request.refused) {
-        look_failed(n, svc, watch, slot->canary);
+        look_failed(n, svc, watch, slot->canary && at_primary(watch));
         return;
     }
     t = &svc->config.timing;
     observer_look(&watch->observer, LOOK_READ_FRESH, LOOK_OK, t);
     observer_look(&watch->observer, LOOK_READ_PERSISTENT, LOOK_OK, t);
     observer_look(&watch->observer, LOOK_TCP, LOOK_OK, t);
-    if (slot->canary)
+    if (slot->canary && at_primary(watch))
         observer_look(&watch->observer, LOOK_CANARY, reply->canary, t);
     if (svc->primary == site)
         observer_look(&watch->observer, LOOK_HTTP, reply->application ? LOOK_OK : LOOK_FAILED, t);

@@ -23,6 +23,7 @@ struct world_options world_options_default(void)
                                .profile = PROFILE_METRO,
                                .timing = timing_of(PROFILE_METRO),
                                .max_lag_bytes = 1000000,
+                               .max_lag_ms = 10000,
                                .snapshot_threshold = 1024,
                                .snapshot_trailing = 8192,
                                .clock_ppm_max = 500 };
@@ -89,6 +90,9 @@ struct world *world_create(struct sim *sim, const struct world_options *options)
     w->service_count = options->service_count;
     for (unsigned i = 0; i < options->service_count; i++)
         create_service(w, i);
+    sim_note(sim, "%u nodes at %u data sites and %u witness sites, %u services, mode %s, Raft as in %s",
+             options->node_count, options->data_sites, options->witness_sites, options->service_count,
+             mode_word(options->mode), timing_profile_word(options->profile));
     for (unsigned i = 0; i < options->node_count; i++)
         w->nodes[i] = simnode_create(w, i, site_of_node(options, i), host_of_node(options, i));
     return w;
@@ -264,7 +268,7 @@ static void fill_config(struct world *w, unsigned service, struct service_config
     c->primary = world_first_primary(w, service);
     c->accept_vm_pause = true;
     c->max_lag_bytes = w->options.max_lag_bytes;
-    c->max_lag_ms = 10000;
+    c->max_lag_ms = w->options.max_lag_ms;
     c->timing = w->options.timing;
     c->site_count = (uint8_t)w->server_count;
     for (unsigned i = 0; i < w->server_count; i++) {

@@ -27,10 +27,12 @@ struct world_options {
     enum timing_profile profile; /* of Raft's own times */
     struct timing timing;
     uint64_t max_lag_bytes;
+    uint32_t max_lag_ms;
     unsigned snapshot_threshold;
     unsigned snapshot_trailing;
     int32_t clock_ppm_max;
     uint32_t step_fails_ppm;   /* for a reason of its own */
+    bool leaders_only;         /* no fault but in who leads: nothing may move */
     uint32_t step_strange_ppm; /* answers late, not at all, or with nonsense */
 };
 
@@ -59,9 +61,13 @@ struct world_service {
     site_id primary; /* SITE_NONE before the first grant */
     int64_t primary_since_us;
     enum operation_state operation_state;
+    int64_t operation_us; /* simulated time at which it moved into this state */
     uint64_t operation_count;
     uint64_t promoted_count;
+    epoch_t
+        ended_epoch; /* the last one whose end the log has a fact of: expired under a reported guard, fenced, or vouched for */
     epoch_t glass_epoch; /* the last one in which somebody broke the glass */
+    bool enforced;       /* as the lease's last renewal says */
     bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
     bool
         changed; /* since it was last checked: something that lets a server acknowledge, or the log's word about who may */

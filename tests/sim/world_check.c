@@ -4,10 +4,13 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "core/plan.h"
 #include "tests/sim/simnode.h"
 #include "tests/sim/world.h"
 
-#define DIGEST_EVERY 64 /* entries between two comparisons of the whole state; a divergence does not heal */
+#define DIGEST_EVERY 64   /* entries between two comparisons of the whole state; a divergence does not heal */
+#define DISPLAY_SLOW 2    /* display time may pass at half the speed, while a wall clock is wrong */
+#define WAIT_LOOK_EVERY 4 /* entries */
 #define LAG_SLACK_US (3 * SIM_US_PER_S) /* until a lag that is too great is an opinion */
 #define ENCODED_MAX (1024 * 1024)
 
@@ -96,28 +99,71 @@ static bool glass_may_explain(const struct world_service *ws)
     return ws->glass_epoch != 0 && ws->epoch <= ws->glass_epoch + 1;
 }
 
-/* Whoever becomes primary has a prefix of what the last one wrote, and lacks no more than the policy's lag. A standby that missed a promotion
- * and follows a server of the time before it has no prefix: it lacks all that was acknowledged since. */
-static void check_candidate(struct world_service *ws, const struct service *svc)
+/* Since when `to` lacks what `from` has acknowledged; -1: it lacks nothing. A standby that missed a promotion and follows a server of the time
+ * before it lacks all that was acknowledged since. */
+static int64_t lacks_since_us(const struct world_service *ws, const struct server *to, const struct server *from)
+{
+    if (to->wal.timeline == from->wal.timeline)
+        return to->wal.lsn >= from->wal.lsn ? -1 : server_acknowledged_us(from, to->wal.lsn);
+    return server_follows(to, &from->wal) || from->acknowledged_us < ws->primary_since_us ? -1 : ws->primary_since_us;
+}
+
+/* Whoever becomes primary lacks no more than the policy's lag, in bytes as far as they were known, and in time; or a person has typed it. */
+static void check_loss(struct world_service *ws, const struct service *svc)
 {
     const struct server *from = world_server(ws, ws->primary);
     const struct server *to = world_server(ws, svc->primary);
-    int64_t lacks_us;
+    int64_t since_us, lost_us;
 
-    if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || server_follows(to, &from->wal))
+    if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || glass_may_explain(ws))
         return;
-    lacks_us = from->acknowledged_us - ws->primary_since_us;
-    if (lacks_us > (int64_t)svc->config.max_lag_ms * SIM_US_PER_MS + LAG_SLACK_US)
+    if (to->wal.timeline == from->wal.timeline && to->primary_lsn > to->wal.lsn + svc->config.max_lag_bytes)
         sim_fail(ws->world->sim,
-                 "site %u is promoted at timeline %u lsn %" PRIu64 " and lacks %" PRId64 " ms of site %u's timeline %u",
-                 to->site, to->wal.timeline, to->wal.lsn, lacks_us / SIM_US_PER_MS, from->site, from->wal.timeline);
+                 "site %u is promoted %" PRIu64 " bytes behind, and %" PRIu64 " are allowed (service %u)", to->site,
+                 to->primary_lsn - to->wal.lsn, svc->config.max_lag_bytes, ws->number);
+    if (!ws->enforced)
+        return; /* it was disarmed not long ago: nothing ends its writes in time, and the log knows that */
+    since_us = lacks_since_us(ws, to, from);
+    lost_us = since_us < 0 ? 0 : from->acknowledged_us - since_us;
+    if (lost_us > (DISPLAY_SLOW * (int64_t)svc->config.max_lag_ms + svc->lease.ttl_ms) * SIM_US_PER_MS + LAG_SLACK_US)
+        sim_fail(ws->world->sim,
+                 "site %u is promoted at timeline %u lsn %" PRIu64 " and lacks %" PRId64
+                 " ms of site %u's timeline %u lsn %" PRIu64 " (service %u)",
+                 to->site, to->wal.timeline, to->wal.lsn, lost_us / SIM_US_PER_MS, from->site, from->wal.timeline,
+                 from->wal.lsn, ws->number);
+}
+
+/* What the log says of the end of an epoch, followed here on its own and not by core/certificate. */
+static void follow_ends(struct world_service *ws, const struct service *svc, const struct command *c)
+{
+    if (c->kind == COMMAND_LEASE_EXPIRED && svc->lease.enforcement.enforcing)
+        ws->ended_epoch = c->lease_expired.epoch;
+    if (c->kind == COMMAND_OPERATOR_CERTIFICATE)
+        ws->ended_epoch = svc->lease.epoch;
+    if (c->kind == COMMAND_STEP_RESULT && c->step_result.result.ok && c->step_result.run < svc->operation.run_count &&
+        svc->operation.runs[c->step_result.run].step == STEP_FENCE &&
+        svc->operation.runs[c->step_result.run].state == RUN_DONE)
+        ws->ended_epoch = svc->lease.epoch;
+}
+
+static void check_promotion(struct world_service *ws, const struct service *svc)
+{
+    if (ws->ended_epoch != ws->epoch)
+        sim_fail(ws->world->sim,
+                 "service %u: site %u is promoted and nothing in the log proves the end of epoch %" PRIu64, ws->number,
+                 svc->primary, ws->epoch);
+    if (ws->world->options.leaders_only)
+        sim_fail(ws->world->sim, "service %u moves to site %u, and only leaders have changed", ws->number,
+                 svc->primary);
 }
 
 static void on_new_epoch(struct world_service *ws, const struct service *svc, uint64_t index, const struct command *c)
 {
     sim_note(ws->world->sim, "service %u: epoch %" PRIu64 ": site %u is primary (%s, entry %" PRIu64 ")", ws->number,
              svc->lease.epoch, svc->primary, command_word(c->kind), index);
-    check_candidate(ws, svc);
+    check_loss(ws, svc);
+    if (c->kind == COMMAND_PROMOTE)
+        check_promotion(ws, svc);
     if (ws->primary != svc->primary)
         ws->primary_since_us = ws->world->sim->now_us;
     ws->epoch = svc->lease.epoch;
@@ -131,14 +177,33 @@ static void on_operation_moved(struct world_service *ws, const struct service *s
     sim_note(ws->world->sim, "service %u: operation %" PRIu64 " is %s (entry %" PRIu64 ", %s by %s)", ws->number,
              svc->operation.id, operation_state_word(svc->operation.state), index, command_word(c->kind), c->who);
     ws->operation_state = svc->operation.state;
+    ws->operation_us = ws->world->sim->now_us;
     ws->operation_count += ws->operation_state == OPERATION_RUNNING;
     ws->promoted_count += ws->operation_state == OPERATION_PROMOTED;
     if (ws->operation_state == OPERATION_RUNNING && !service_enforced(svc) && svc->operation.kind == OPERATION_FAILOVER)
         sim_fail(ws->world->sim, "an automatic operation runs for a service that is not enforced");
 }
 
-static void follow_service(struct world_service *ws, const struct service *svc, uint64_t index, const struct command *c)
+/* Whatever is under way has a deadline, or names what it waits for and the command that ends it. */
+static void check_wait(struct world_service *ws, const struct state *s, const struct service *svc)
 {
+    struct plan_wait wait;
+
+    plan_wait(s, &svc->operation, &wait);
+    if (wait.what[0] != '\0' && wait.way_out[0] == '\0')
+        sim_fail(ws->world->sim, "service %u waits for '%s' and no command ends it", ws->number, wait.what);
+    if (wait.what[0] != '\0' || svc->operation.state == OPERATION_RUNNING)
+        return; /* a running one that waits for nothing is promoted next */
+    for (unsigned i = 0; i < svc->operation.run_count; i++)
+        if (!run_ended(&svc->operation.runs[i]))
+            return; /* the leader proposes it next */
+    sim_fail(ws->world->sim, "operation %" PRIu64 " of service %u is %s and waits for nothing", svc->operation.id,
+             ws->number, operation_state_word(svc->operation.state));
+}
+
+static void follow_service(struct world_service *ws, const struct state *s, uint64_t index, const struct command *c)
+{
+    const struct service *svc = &s->services[ws->number];
     bool proven;
 
     if (svc->lease.epoch < ws->epoch)
@@ -146,13 +211,29 @@ static void follow_service(struct world_service *ws, const struct service *svc, 
                  ws->epoch, svc->lease.epoch);
     if (svc->lease.epoch > ws->epoch)
         on_new_epoch(ws, svc, index, c);
+    if (operation_active(&svc->operation) && index % WAIT_LOOK_EVERY == 0)
+        check_wait(ws, s, svc);
     proven = certificate_counts(&svc->proof, CERT_AGENT, &svc->lease) ||
              certificate_counts(&svc->proof, CERT_EXPIRED, &svc->lease);
+    ws->enforced = svc->lease.enforcement.enforcing;
     if (proven && !ws->proven)
         world_changed(ws);
     ws->proven = proven;
     if (svc->operation.state != ws->operation_state)
         on_operation_moved(ws, svc, index, c);
+}
+
+/* The service that an accepted command speaks of; NULL: of none, or not of one alone. */
+static struct world_service *service_of(struct world *w, const struct state *s, const struct command *c)
+{
+    if (c->kind == COMMAND_LEASE_EXPIRED)
+        return &w->services[c->lease_expired.service];
+    if (c->kind != COMMAND_STEP_RESULT && c->kind != COMMAND_OPERATOR_CERTIFICATE)
+        return NULL;
+    for (unsigned i = 0; i < w->service_count; i++) /* the operation's number stands first in both */
+        if (s->services[i].operation.id == c->step_result.operation)
+            return &w->services[i];
+    return NULL;
 }
 
 static void on_renewed(struct world_service *ws, instance_id instance)
@@ -168,6 +249,8 @@ static void on_renewed(struct world_service *ws, instance_id instance)
 static void on_new_entry(struct world *w, const struct simnode *n, uint64_t index, const struct command *c,
                          bool accepted)
 {
+    struct world_service *about;
+
     w->applied_index = index;
     w->entry_count++;
     if (c->kind == COMMAND_RENEW && accepted)
@@ -177,8 +260,11 @@ static void on_new_entry(struct world *w, const struct simnode *n, uint64_t inde
         !glass_may_explain(&w->services[c->sighting.service]))
         sim_fail(w->sim, "node %" PRIu64 " has written at site %u after its lease had expired", c->sighting.node,
                  c->sighting.site);
+    about = accepted ? service_of(w, n->state, c) : NULL;
+    if (about != NULL)
+        follow_ends(about, &n->state->services[about->number], c);
     for (unsigned i = 0; i < w->service_count; i++)
-        follow_service(&w->services[i], &n->state->services[i], index, c);
+        follow_service(&w->services[i], n->state, index, c);
     if (w->on_entry != NULL)
         w->on_entry(w, index, c, n->state);
 }
