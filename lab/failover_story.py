@@ -103,7 +103,7 @@ class FailoverStory:
     def _look_at_operation(self) -> None:
         if self.operation is None or "ended" in self.moments:
             return
-        operation = self.lab.node("site-b").ctl("report", str(self.operation))["operation"]
+        operation = self.lab.node("site-c").ctl("report", str(self.operation))["operation"]
         self.operation_state = operation["state"]
         if operation["ended_ms"] is not None:
             self.moments["ended"] = now_us()
