@@ -21,14 +21,27 @@
 static const char usage[] =
     "usage: coordd run [-c FILE]         run this node in the foreground; logs go to stderr\n"
     "       coordd bootstrap [-c FILE]   once, at each first member: create data_dir of a new cluster\n"
+    "       coordd join [-c FILE] --cluster ID [--generation N]   once, at a node that `coordctl members add` has "
+    "named\n"
     "       coordd quarantine [-c FILE]  put the log of a damaged data_dir aside and say how the node comes back\n"
     "       coordd config sample         print a commented node file\n"
     "       coordd --help | --version\n"
     "FILE defaults to " DEFAULT_CONFIG "; `coordctl config check FILE` explains its mistakes.\n"
     "SIGTERM and SIGINT end it, SIGHUP reads its certificates again.\n"
     "Exit codes: 0 ended by a signal, 1 could not start (the last line says why), 2 usage,\n"
-    "3 data_dir is damaged or was emptied (coordd quarantine gets out), 42 a write to data_dir failed or a log entry "
+    "3 data_dir is damaged or was emptied (coordd quarantine gets out), 4 this node was removed from the cluster, 42 a "
+    "write to data_dir failed or a log entry "
     "cannot be applied: look at the last line, then start it again.\n";
+
+struct command_line {
+    const char *path;
+    const char *cluster;
+    uint64_t generation;
+};
+
+static const struct option options[] = { { "cluster", required_argument, NULL, 'C' },
+                                         { "generation", required_argument, NULL, 'G' },
+                                         { NULL, 0, NULL, 0 } };
 
 static int load(struct node_config *config, const char *path)
 {
@@ -59,6 +72,28 @@ static int bootstrap(const struct node_config *config)
     }
     (void)printf("%s: node %s (id %" PRIu64 ") of a cluster of %" PRIu32 " is ready; now: coordd run\n",
                  config->data_dir, config->node, config->id, config->cluster_count);
+    return EXIT_SUCCESS;
+}
+
+static int join(const struct node_config *config, const struct command_line *line)
+{
+    struct storage_identity identity = { .id = config->id };
+    struct error err = ERROR_NONE;
+    char *end;
+
+    identity.cluster = strtoull(line->cluster, &end, 16);
+    if (strlen(line->cluster) != 16 || *end != '\0' || line->generation == 0) {
+        (void)fprintf(stderr, "coordd join: --cluster: the 16 digits that `coordctl members add` has printed; "
+                              "--generation: a number above 0\n");
+        return EXIT_USAGE;
+    }
+    (void)text_copy(identity.address, sizeof identity.address, config_own(config)->address);
+    if (storage_uv_join(config->data_dir, &identity, line->generation, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "coordd join: %s\n", err.text);
+        return EXIT_FAILURE;
+    }
+    (void)printf("%s: node %s (id %" PRIu64 ") waits for the leader of cluster %s; now: coordd run\n", config->data_dir,
+                 config->node, config->id, line->cluster);
     return EXIT_SUCCESS;
 }
 
@@ -115,12 +150,39 @@ static int run(const struct node_config *config)
     return daemon_run(config, supervise);
 }
 
+static bool take_options(int argc, char **argv, struct command_line *line)
+{
+    int code;
+
+    optind = 2;
+    while ((code = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+        if (code == 'c')
+            line->path = optarg;
+        else if (code == 'C')
+            line->cluster = optarg;
+        else if (code == 'G')
+            line->generation = strtoull(optarg, NULL, 10);
+        else
+            return false;
+    }
+    return optind == argc;
+}
+
+static bool known_verb(const char *verb)
+{
+    static const char *const verbs[] = { "run", "bootstrap", "join", "quarantine" };
+
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(verbs[i], verb) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct node_config config;
-    const char *path = DEFAULT_CONFIG;
+    struct command_line line = { .path = DEFAULT_CONFIG, .cluster = "", .generation = 1 };
     const char *verb = argc > 1 ? argv[1] : "";
-    int option;
 
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
         (void)fputs(usage, stdout);
@@ -137,23 +199,16 @@ int main(int argc, char **argv)
         free(sample);
         return EXIT_SUCCESS;
     }
-    optind = 2;
-    while ((option = getopt(argc, argv, "c:")) != -1) {
-        if (option != 'c') {
-            (void)fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-        path = optarg;
-    }
-    if (optind != argc ||
-        (strcmp(verb, "run") != 0 && strcmp(verb, "bootstrap") != 0 && strcmp(verb, "quarantine") != 0)) {
+    if (!take_options(argc, argv, &line) || !known_verb(verb)) {
         (void)fputs(usage, stderr);
         return EXIT_USAGE;
     }
     node_uv_prepare_process();
-    if (load(&config, path) != EXIT_SUCCESS)
+    if (load(&config, line.path) != EXIT_SUCCESS)
         return EXIT_FAILURE;
     if (strcmp(verb, "quarantine") == 0)
         return quarantine(&config);
+    if (strcmp(verb, "join") == 0)
+        return join(&config, &line);
     return strcmp(verb, "bootstrap") == 0 ? bootstrap(&config) : run(&config);
 }

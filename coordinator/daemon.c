@@ -119,6 +119,10 @@ static void describe_node(void *ctx, struct api_node *out)
         out->validity = tls_context_validity(d->tls);
     if (d->node != NULL)
         out->connections = node_uv_counters(d->node);
+    if (d->node != NULL) {
+        out->cluster = node_uv_cluster(d->node);
+        out->generation = node_uv_generation(d->node)->number;
+    }
 }
 
 /* --- closing, in reverse order --- */
@@ -309,6 +313,8 @@ static enum status create_node(struct daemon *d, struct error *err)
                                      .on_leadership = daemon_on_leadership,
                                      .on_message = daemon_on_message,
                                      .fatal = on_fatal,
+                                     .standing = daemon_standing,
+                                     .on_removed = daemon_on_removed,
                                      .admit = daemon_admit };
 
     d->node = node_uv_create(&config, err);

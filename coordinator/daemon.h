@@ -5,6 +5,7 @@
  *   daemon_watch.c  what this node sees: opinions, sightings, beats to the leader
  *   daemon_lease.c  the holder's effects on the local guards
  *   daemon_promise.c  what this node promises to the holders of leases when no leader is known
+ *   daemon_members.c who belongs to the cluster
  *   daemon_setup.c  the canary's table at a new primary
  *   daemon_tls.c    the certificates: read, read again, their end
  *   daemon_notify.c what the service manager is told
@@ -68,7 +69,8 @@ struct daemon_setup { /* one local server's canary table */
 
 #define DAEMON_EXIT_DIRECTORY                                                                                          \
     3 /* never start from this data_dir again, or there is none: only a person gets out of that */
-#define DAEMON_EXIT_FATAL 42 /* what was acknowledged could be lost: the supervisor starts the node again */
+#define DAEMON_EXIT_REMOVED 4 /* it was removed from the cluster: likewise */
+#define DAEMON_EXIT_FATAL 42  /* what was acknowledged could be lost: the supervisor starts the node again */
 
 struct daemon {
     struct node_config config;
@@ -121,6 +123,7 @@ struct daemon {
     bool start_refused;                      /* NODE_STARTED was, and the log says so */
     epoch_t accused_epoch[SERVICES_MAX];     /* of the last write after an expiry that was logged */
     bool initialising;                       /* CLUSTER_INIT is on its way */
+    bool recovering;                         /* RECOVER is */
     int64_t ending_us;                       /* since when leadership is being handed over before closing; 0: not */
     bool directory_lost;                     /* DAEMON_EXIT_DIRECTORY */
     bool closing;
@@ -145,6 +148,14 @@ void daemon_leader_tick(struct daemon *d); /* after the network was read */
 /* Hands leadership to another voter, whoever is best; false when there is nothing to hand over or nobody to take it. */
 bool daemon_resign(struct daemon *d);
 void daemon_flush_unsent(struct daemon *d);
+
+/* daemon_members.c */
+void daemon_follow_members(struct daemon *d); /* at the leader: one step towards the member list of the state */
+enum node_standing daemon_standing(void *ctx, node_id id);
+void daemon_on_removed(void *ctx, node_id told_by);
+/* The log was cut off from its cluster by a forced recovery, and does not say so yet: nothing else enters it before. */
+bool daemon_recovery_due(const struct daemon *d);
+void daemon_recover(struct daemon *d);
 
 /* daemon_watch.c */
 struct prober *daemon_prober_create(struct daemon *d);

@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "io/clock.h"
 #include "io/log.h"
-#include "raft/rnode_members.h"
 
 #define PROPOSAL_DEADLINE_MS 10000u
 #define COLD_US_MIN (10 * INT64_C(1000000))
@@ -117,6 +116,8 @@ enum status daemon_admit(void *ctx, node_id from, uint8_t *bytes, size_t *length
 {
     (void)from;
     (void)capacity;
+    if (daemon_recovery_due(ctx) && (*length < 2 || bytes[1] != COMMAND_RECOVER))
+        return STATUS_NO_LEADER;
     return command_stamp(bytes, *length, stamp_ms(ctx));
 }
 
@@ -371,6 +372,10 @@ void daemon_drive(struct daemon *d)
         initialise(d);
         return;
     }
+    if (daemon_recovery_due(d)) {
+        daemon_recover(d);
+        return;
+    }
     while (leader_next(&d->leader, d->state, stamp_ms(d), d->proposing, &slot)) {
         struct proposal *p = malloc(sizeof *p);
 
@@ -413,25 +418,6 @@ bool daemon_resign(struct daemon *d)
     return d->leader.leading && transfer(d, leader_successor(&d->leader, d->state));
 }
 
-static void follow_members(struct daemon *d)
-{
-    static const char *const acts[] = { [MEMBERSHIP_ADD] = "add",
-                                        [MEMBERSHIP_STANDBY] = "standby",
-                                        [MEMBERSHIP_VOTER] = "voter",
-                                        [MEMBERSHIP_REMOVE] = "remove" };
-    struct membership_step step;
-    struct error err;
-
-    if (!rnode_members_follow(node_uv_rnode(d->node), d->state, d->self, &step, &err))
-        return;
-    if (err.status == STATUS_OK)
-        log_event(LOG_LEVEL_INFO, "member_change", "change=%s id=%" PRIu64 " node=%s", acts[step.act], step.node,
-                  state_node_name(d->state, step.node));
-    else
-        log_event(LOG_LEVEL_WARNING, "member_change_failed", "change=%s id=%" PRIu64 " error=%s", acts[step.act],
-                  step.node, err.text);
-}
-
 void daemon_leader_tick(struct daemon *d)
 {
     int64_t now_us = clock_now_us();
@@ -442,6 +428,6 @@ void daemon_leader_tick(struct daemon *d)
         return;
     leader_tick(&d->leader, d->state, now_us);
     daemon_drive(d);
-    follow_members(d);
+    daemon_follow_members(d);
     hand_over(d, now_us);
 }

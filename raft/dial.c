@@ -10,6 +10,7 @@
 enum dial_phase { DIAL_START, DIAL_RESOLVING, DIAL_CONNECTING, DIAL_SECURING, DIAL_READING, DIAL_CLOSING };
 
 struct dial {
+    enum hello_verdict verdict;
     struct dial_request request;
     struct sockaddr_storage source;
     struct sockaddr_storage peer;
@@ -202,6 +203,7 @@ static void read_verdict(struct dial *d)
         error_set(&err, STATUS_REFUSED, "what listens at %s is no node of ours", d->request.hello.to_address);
         finish(d, &err);
     } else if (verdict != HELLO_ACCEPTED) {
+        d->verdict = verdict;
         error_set(&err, STATUS_REFUSED, "node %llu at %s refuses us: %s", (unsigned long long)d->request.hello.to,
                   d->request.hello.to_address, hello_verdict_text(verdict));
         finish(d, &err);
@@ -282,4 +284,9 @@ void dial_cancel(struct dial *d)
     struct error err;
     error_set(&err, STATUS_CANCELED, "canceled");
     finish(d, &err);
+}
+
+enum hello_verdict dial_verdict(const struct dial *d)
+{
+    return d->verdict;
 }

@@ -29,5 +29,7 @@ typedef void (*dial_cb)(void *ctx, struct channel *channel, const struct error *
 /* `done` fires exactly once, later. NULL only when out of memory; then it never fires. */
 struct dial *dial_begin(const struct dial_request *request, dial_cb done, void *ctx);
 void dial_cancel(struct dial *d);
+/* What the peer answered to the hello; HELLO_ACCEPTED when it did not come to that. For the time of `done`. */
+enum hello_verdict dial_verdict(const struct dial *d);
 
 #endif

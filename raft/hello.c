@@ -33,6 +33,7 @@ void hello_encode(const struct hello *h, uint8_t out[HELLO_BYTES])
     writer_u16(&w, PROTOCOL_VERSION);
     writer_u16(&w, (uint16_t)h->kind);
     writer_u64(&w, h->cluster);
+    writer_u64(&w, h->generation);
     writer_u64(&w, h->from);
     writer_u64(&w, h->to);
     put_address(&w, h->from_address);
@@ -49,6 +50,7 @@ enum status hello_decode(const uint8_t in[HELLO_BYTES], struct hello *out)
     uint16_t version = reader_u16(&r);
     uint16_t kind = reader_u16(&r);
     out->cluster = reader_u64(&r);
+    out->generation = reader_u64(&r);
     out->from = reader_u64(&r);
     out->to = reader_u64(&r);
     reader_bytes(&r, out->from_address, sizeof out->from_address);
@@ -73,8 +75,10 @@ enum hello_verdict hello_judge(const struct hello *h, const struct hello_facts *
         return HELLO_MYSELF;
     if (h->to != facts->self || strcmp(h->to_address, facts->self_address) != 0)
         return HELLO_NOT_ME;
+    if (h->generation != facts->generation)
+        return h->generation < facts->generation ? HELLO_OLD_GENERATION : HELLO_NEW_GENERATION;
     if (facts->member_address == NULL)
-        return HELLO_UNKNOWN_NODE;
+        return facts->perhaps_newer ? HELLO_ACCEPTED : HELLO_UNKNOWN_NODE;
     if (strcmp(h->from_address, facts->member_address) != 0)
         return HELLO_OTHER_ADDRESS;
     return HELLO_ACCEPTED;

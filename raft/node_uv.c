@@ -51,6 +51,25 @@ static const char *member_address(void *ctx, node_id id)
     return n->rnode != NULL ? rnode_address(n->rnode, id) : NULL;
 }
 
+/* This node's list may be old: it has been away, or has only just joined. Ids rise, so one that is above all it knows is newer. */
+static bool perhaps_newer(void *ctx, node_id id)
+{
+    struct node_uv *n = ctx;
+    struct rnode_member members[2 * NODES_MAX];
+    enum node_standing standing = n->config.standing(n->config.ctx, id);
+    size_t count = n->rnode != NULL ? rnode_members(n->rnode, members, sizeof members / sizeof members[0]) : 0;
+    for (size_t i = 0; i < count && standing == NODE_NOT_KNOWN; i++)
+        if (members[i].id >= id)
+            return false;
+    return n->rnode != NULL && standing != NODE_REMOVED;
+}
+
+static void on_removed(void *ctx, node_id told_by)
+{
+    struct node_uv *n = ctx;
+    n->config.on_removed(n->config.ctx, told_by);
+}
+
 /* The members but for this node. */
 static size_t peers(void *ctx, struct rnode_member *out, size_t capacity)
 {
@@ -177,7 +196,10 @@ static enum status transport_make(struct node_uv *n, struct error *err)
                                        .address = n->storage.identity.address,
                                        .snapshot_bytes_max = entry_frame_bytes(n->config.fsm.snapshot_bytes_max),
                                        .ctx = n,
+                                       .generation = n->storage.generation.number,
                                        .member_address = member_address,
+                                       .perhaps_newer = perhaps_newer,
+                                       .on_removed = on_removed,
                                        .on_messages = on_messages_channel };
     n->transport = transport_create(&config, err);
     return n->transport != NULL ? STATUS_OK : err->status;
@@ -239,7 +261,8 @@ static enum status layers_make(struct node_uv *n, struct error *err)
 
 struct node_uv *node_uv_create(const struct node_uv_config *config, struct error *err)
 {
-    ASSERT(config->on_leadership != NULL && config->fatal != NULL);
+    ASSERT(config->on_leadership != NULL && config->fatal != NULL && config->standing != NULL);
+    ASSERT(config->on_removed != NULL);
     struct node_uv *n = calloc(1, sizeof *n);
     if (n == NULL) {
         error_set(err, STATUS_FAILED, "out of memory");
@@ -331,6 +354,16 @@ struct forward *node_uv_forward(struct node_uv *n)
 const struct message_link *node_uv_link(struct node_uv *n)
 {
     return messages_link(n->messages);
+}
+
+uint64_t node_uv_cluster(const struct node_uv *n)
+{
+    return n->storage.identity.cluster;
+}
+
+const struct storage_generation *node_uv_generation(const struct node_uv *n)
+{
+    return &n->storage.generation;
 }
 
 node_id node_uv_id(const struct node_uv *n)

@@ -14,6 +14,12 @@
 struct node_uv; /* opaque */
 struct resolver;
 
+enum node_standing {
+    NODE_NOT_KNOWN, /* no such id was given yet, as far as is known here */
+    NODE_MEMBER,
+    NODE_REMOVED, /* it was a member once */
+};
+
 struct node_uv_config {
     uv_loop_t *loop;
     struct resolver *resolver; /* io/resolve.h; NULL: numeric addresses only */
@@ -28,6 +34,9 @@ struct node_uv_config {
     void (*on_tick)(void *ctx);                   /* each heartbeat; may be NULL */
     message_receive_cb on_message;                /* types >= MESSAGE_APPLICATION */
     void (*fatal)(void *ctx, const char *reason); /* log it and _exit(42): the supervisor starts the node again */
+    /* What the applied state knows of a node that Raft's own list does not have. */
+    enum node_standing (*standing)(void *ctx, node_id id);
+    void (*on_removed)(void *ctx, node_id told_by); /* a member says that this node was removed: it must end */
     enum status (*admit)(void *ctx, node_id from, uint8_t *bytes, size_t *length,
                          size_t capacity); /* see forward.h; may be NULL */
 };
@@ -44,6 +53,8 @@ struct rnode *node_uv_rnode(struct node_uv *n);
 struct forward *node_uv_forward(struct node_uv *n);
 const struct message_link *node_uv_link(struct node_uv *n);
 node_id node_uv_id(const struct node_uv *n); /* from the directory's identity */
+uint64_t node_uv_cluster(const struct node_uv *n);
+const struct storage_generation *node_uv_generation(const struct node_uv *n);
 /* Is there a connection for messages to that node now? */
 bool node_uv_connected(const struct node_uv *n, node_id to);
 

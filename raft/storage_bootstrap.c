@@ -43,7 +43,7 @@ static void on_io_closed(struct raft_io *io)
     raft_uv_close(io);
 }
 
-/* libraft writes the first entry: metadata and a segment with the member list. Runs a loop of its own until it has closed. */
+/* libraft writes metadata and, unless `configuration` is NULL, a segment with the member list as the first entry. Runs a loop of its own until it has closed. */
 static enum status first_entry_write(const char *raft_dir, const struct raft_configuration *configuration, node_id id,
                                      const char *address, struct error *err)
 {
@@ -67,7 +67,7 @@ static enum status first_entry_write(const char *raft_dir, const struct raft_con
     }
     rv = io.init(&io, id, address);
     if (rv == 0)
-        rv = io.bootstrap(&io, configuration);
+        rv = configuration != NULL ? io.bootstrap(&io, configuration) : io.set_term(&io, 1);
     enum status status = STATUS_OK;
     if (rv != 0)
         status = error_set(err, STATUS_FAILED, "bootstrap in %s: %s: %s", raft_dir, raft_strerror(rv), io.errmsg);
@@ -157,14 +157,11 @@ static enum status first_receipt_write(const char *new_dir, const char *raft_dir
 }
 
 /* Everything below node.new, synced. */
-static enum status node_write(const char *new_dir, const struct rnode_member *members, size_t count, size_t self,
-                              struct error *err)
+static enum status node_write(const char *new_dir, const struct storage_identity *identity, uint64_t generation,
+                              const struct raft_configuration *configuration, struct error *err)
 {
     char raft_dir[PATH_MAX], path[PATH_MAX];
     uint8_t bytes[STORAGE_IDENTITY_BYTES];
-    struct raft_configuration configuration;
-    struct storage_identity identity = { .cluster = cluster_of(members, count), .id = members[self].id };
-    text_copy(identity.address, sizeof identity.address, members[self].address);
     if (storage_path(raft_dir, sizeof raft_dir, new_dir, "raft", err) != STATUS_OK ||
         storage_path(path, sizeof path, new_dir, "identity", err) != STATUS_OK)
         return err->status;
@@ -173,14 +170,14 @@ static enum status node_write(const char *new_dir, const struct rnode_member *me
         return err->status;
     if (mkdir(new_dir, 0700) != 0 || mkdir(raft_dir, 0700) != 0)
         return error_set(err, STATUS_FAILED, "cannot make %s: %m", raft_dir);
-    if (configuration_fill(&configuration, members, count, err) != STATUS_OK)
-        return err->status;
-    enum status status = first_entry_write(raft_dir, &configuration, identity.id, identity.address, err);
-    raft_configuration_close(&configuration);
+    enum status status = first_entry_write(raft_dir, configuration, identity->id, identity->address, err);
     if (status != STATUS_OK)
         return status;
-    storage_identity_encode(&identity, bytes);
+    storage_identity_encode(identity, bytes);
     status = storage_file_write(path, bytes, sizeof bytes, err);
+    if (status == STATUS_OK && generation > 1)
+        status = storage_generation_write(
+            new_dir, &(struct storage_generation){ .number = generation, .who = "-", .reason = "-" }, err);
     if (status == STATUS_OK)
         status = first_receipt_write(new_dir, raft_dir, err);
     if (status == STATUS_OK)
@@ -190,15 +187,12 @@ static enum status node_write(const char *new_dir, const struct rnode_member *me
     return status;
 }
 
-enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
-                                 node_id id, struct error *err)
+static enum status node_make(const char *data_dir, const struct storage_identity *identity, uint64_t generation,
+                             const struct raft_configuration *configuration, struct error *err)
 {
     char node_dir[PATH_MAX], new_dir[PATH_MAX];
-    size_t self = 0;
     int lock_fd = -1;
-    enum status status = members_check(members, member_count, id, &self, err);
-    if (status == STATUS_OK)
-        status = storage_path(node_dir, sizeof node_dir, data_dir, "node", err);
+    enum status status = storage_path(node_dir, sizeof node_dir, data_dir, "node", err);
     if (status == STATUS_OK)
         status = storage_path(new_dir, sizeof new_dir, data_dir, "node.new", err);
     if (status != STATUS_OK)
@@ -209,16 +203,41 @@ enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member
     if (status != STATUS_OK)
         return status;
     if (access(node_dir, F_OK) == 0)
-        status =
-            error_set(err, STATUS_REFUSED,
-                      "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost",
-                      node_dir);
+        status = error_set(err, STATUS_REFUSED,
+                           "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost; "
+                           "`coordd quarantine -c FILE` puts it aside",
+                           node_dir);
     if (status == STATUS_OK)
-        status = node_write(new_dir, members, member_count, self, err);
+        status = node_write(new_dir, identity, generation, configuration, err);
     if (status == STATUS_OK && rename(new_dir, node_dir) != 0)
         status = error_set(err, STATUS_FAILED, "rename of %s: %m", new_dir);
     if (status == STATUS_OK)
         status = storage_directory_sync(data_dir, err);
     close(lock_fd);
     return status;
+}
+
+enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
+                                 node_id id, struct error *err)
+{
+    struct raft_configuration configuration;
+    size_t self = 0;
+    enum status status = members_check(members, member_count, id, &self, err);
+    if (status == STATUS_OK)
+        status = configuration_fill(&configuration, members, member_count, err);
+    if (status != STATUS_OK)
+        return status;
+    struct storage_identity identity = { .cluster = cluster_of(members, member_count), .id = id };
+    text_copy(identity.address, sizeof identity.address, members[self].address);
+    status = node_make(data_dir, &identity, 1, &configuration, err);
+    raft_configuration_close(&configuration);
+    return status;
+}
+
+enum status storage_uv_join(const char *data_dir, const struct storage_identity *identity, uint64_t generation,
+                            struct error *err)
+{
+    if (identity->id == 0 || identity->cluster == 0 || identity->address[0] == '\0' || generation == 0)
+        return error_set(err, STATUS_INVALID, "a node joins a cluster with an id, an address and a generation");
+    return node_make(data_dir, identity, generation, NULL, err);
 }

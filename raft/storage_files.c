@@ -92,6 +92,61 @@ enum status storage_identity_read(const char *path, struct storage_identity *out
     return status == STATUS_OK ? status : error_set(err, STATUS_CORRUPT, "%s is damaged" STORAGE_WAY_OUT, path);
 }
 
+/* Three lines: "generation N", who, why; then a checksum of them. Control characters do not come here: each line ends where it should. */
+static enum status generation_parse(const char *text, size_t length, struct storage_generation *out)
+{
+    uint32_t crc = 0;
+    int used = 0;
+    *out = (struct storage_generation){ .number = 0 };
+    int n = sscanf(text, "generation %" SCNu64 "\nwho %63[^\n]\nreason %127[^\n]\ncrc %" SCNx32 "\n%n", &out->number,
+                   out->who, out->reason, &crc, &used);
+    const char *end = strstr(text, "\ncrc ");
+    bool good =
+        n == 4 && used == (int)length && end != NULL && out->number > 0 && crc == crc32c(0, text, (size_t)(end - text));
+    return good ? STATUS_OK : STATUS_CORRUPT;
+}
+
+enum status storage_generation_read(const char *node_dir, struct storage_generation *out, struct error *err)
+{
+    char path[PATH_MAX], text[300];
+    *out = (struct storage_generation){ .number = 1 };
+    if (storage_path(path, sizeof path, node_dir, "generation", err) != STATUS_OK)
+        return err->status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (fd < 0)
+        return error_set(err, STATUS_FAILED, "%s: %m", path);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    if (n < 0)
+        return error_set(err, STATUS_FAILED, "%s: %m", path);
+    text[n] = '\0';
+    if (generation_parse(text, (size_t)n, out) != STATUS_OK)
+        return error_set(err, STATUS_CORRUPT, "%s is damaged" STORAGE_WAY_OUT, path);
+    return STATUS_OK;
+}
+
+enum status storage_generation_write(const char *node_dir, const struct storage_generation *generation,
+                                     struct error *err)
+{
+    char path[PATH_MAX], fresh[PATH_MAX], text[300];
+    int n = snprintf(text, sizeof text, "generation %" PRIu64 "\nwho %s\nreason %s", generation->number,
+                     generation->who, generation->reason);
+    n += snprintf(text + n, sizeof text - (size_t)n, "\ncrc %08" PRIx32 "\n", crc32c(0, text, (size_t)n));
+    ASSERT(n > 0 && (size_t)n < sizeof text);
+    if (storage_path(path, sizeof path, node_dir, "generation", err) != STATUS_OK ||
+        storage_path(fresh, sizeof fresh, node_dir, "generation.new", err) != STATUS_OK)
+        return err->status;
+    (void)unlink(fresh); /* of an attempt that did not finish */
+    enum status status = storage_file_write(fresh, (const uint8_t *)text, (size_t)n, err);
+    if (status == STATUS_OK && rename(fresh, path) != 0)
+        status = error_set(err, STATUS_FAILED, "rename of %s: %m", fresh);
+    return status == STATUS_OK ? storage_directory_sync(node_dir, err) : status;
+}
+
 enum status storage_file_write(const char *path, const uint8_t *bytes, size_t length, struct error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

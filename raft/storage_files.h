@@ -18,6 +18,12 @@ enum status storage_identity_decode(const uint8_t *in, size_t length, struct sto
 /* As storage_uv_open says. */
 enum status storage_identity_read(const char *path, struct storage_identity *out, uint32_t *format, struct error *err);
 
+/* node_dir/generation; the first one when there is no such file. CORRUPT, FAILED. */
+enum status storage_generation_read(const char *node_dir, struct storage_generation *out, struct error *err);
+/* Replaces it, synced. */
+enum status storage_generation_write(const char *node_dir, const struct storage_generation *generation,
+                                     struct error *err);
+
 /* A new file, synced; fails when it exists. */
 enum status storage_file_write(const char *path, const uint8_t *bytes, size_t length, struct error *err);
 enum status storage_directory_sync(const char *path, struct error *err);

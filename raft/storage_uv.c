@@ -183,6 +183,8 @@ enum status storage_uv_open(struct storage_uv *storage, const char *data_dir, st
     if (status == STATUS_OK)
         status = condemned_check(storage, err);
     if (status == STATUS_OK)
+        status = storage_generation_read(storage->node_dir, &storage->generation, err);
+    if (status == STATUS_OK)
         status = log_check(storage, format, err);
     if (status == STATUS_OK)
         status = space_check(storage, err);

@@ -3,6 +3,7 @@
  *   data_dir/lock            flock: one process per directory (libraft takes no lock of its own)
  *   data_dir/node/identity   format of all of this, cluster, raft id and address, with a checksum; written once
  *   data_dir/node/receipt    what the node has told others that it holds: raft/receipt.h
+ *   data_dir/node/generation which life of the cluster the log belongs to, and who began it; none: the first
  *   data_dir/node/condemned  why the node must never start from here again, when its leader found that it forgot something
  *   data_dir/node/raft/      libraft's own; holds nothing else
  *   data_dir/node.new/       a bootstrap that has not finished; the next one removes it
@@ -32,9 +33,19 @@ struct storage_identity {
     char address[ADDRESS_MAX_BYTES];
 };
 
+#define STORAGE_WHO_MAX_BYTES 64
+#define STORAGE_REASON_MAX_BYTES 128
+
+struct storage_generation {
+    uint64_t number; /* 1: the first */
+    char who[STORAGE_WHO_MAX_BYTES];
+    char reason[STORAGE_REASON_MAX_BYTES]; /* of the forced recovery that began it at this node; "" elsewhere */
+};
+
 struct storage_uv {
     int lock_fd;
     struct storage_identity identity;
+    struct storage_generation generation;
     struct receipt_content metadata; /* what libraft's files hold */
     char node_dir[PATH_MAX];
     char raft_dir[PATH_MAX];
@@ -46,6 +57,10 @@ struct storage_uv {
  * the same list. REFUSED when the directory already holds a node. */
 enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
                                  node_id id, struct error *err);
+
+/* A directory for a node that joins a cluster which runs: its identity, and an empty log that the leader fills. REFUSED as above. */
+enum status storage_uv_join(const char *data_dir, const struct storage_identity *identity, uint64_t generation,
+                            struct error *err);
 
 /* Locks the directory and checks identity, free space and content (raft/storage_check.h). REFUSED: another process has it, or too little space;
  * NOT_FOUND: never bootstrapped; INVALID: a newer format, or a file in raft/ that libraft did not write; CORRUPT: the node may have forgotten

@@ -146,11 +146,17 @@ static uv_stream_t *stream_begin(struct transport *t, enum pump_direction direct
     return stream;
 }
 
+/* Of the member list, or perhaps only not in it yet. */
+static bool acceptable(const struct transport *t, node_id id)
+{
+    return t->config.member_address(t->config.ctx, id) != NULL || t->config.perhaps_newer(t->config.ctx, id);
+}
+
 void transport_follow_members(struct transport *t)
 {
     for (size_t i = 0; i < TRANSPORT_PUMPS_MAX; i++) {
         struct raft_stream *s = &t->streams[i];
-        if (s->pump != NULL && t->config.member_address(t->config.ctx, s->peer) == NULL)
+        if (s->pump != NULL && !acceptable(t, s->peer))
             pump_cancel(s->pump);
     }
 }
@@ -212,8 +218,10 @@ static void on_incoming_timeout(uv_timer_t *timer)
     incoming_drop(in);
 }
 
-static void accept_raft(struct transport *t, node_id from, struct channel *channel)
+static void accept_raft(struct transport *t, const struct hello *h, struct channel *channel)
 {
+    const char *address = t->config.member_address(t->config.ctx, h->from);
+    node_id from = h->from;
     for (size_t i = 0; i < TRANSPORT_PUMPS_MAX;
          i++) { /* it has one outgoing stream: a new one means that the old one is dead */
         struct raft_stream *s = &t->streams[i];
@@ -222,7 +230,7 @@ static void accept_raft(struct transport *t, node_id from, struct channel *chann
     }
     uv_stream_t *stream = stream_begin(t, PUMP_IN, from, channel);
     if (stream != NULL) /* libraft compares addresses by their bytes: it is given the member list's */
-        t->accept_cb(&t->raft, from, t->config.member_address(t->config.ctx, from), stream);
+        t->accept_cb(&t->raft, from, address != NULL ? address : h->from_address, stream);
 }
 
 static enum hello_verdict judge(struct transport *t, const struct incoming *in, struct hello *h)
@@ -236,7 +244,9 @@ static enum hello_verdict judge(struct transport *t, const struct incoming *in, 
     struct hello_facts facts = { .cluster = t->config.cluster,
                                  .self = t->config.id,
                                  .self_address = t->address,
+                                 .generation = t->config.generation,
                                  .member_address = t->config.member_address(t->config.ctx, h->from),
+                                 .perhaps_newer = t->config.perhaps_newer(t->config.ctx, h->from),
                                  .certificate = channel_peer(in->channel) };
     enum hello_verdict verdict = hello_judge(h, &facts);
     if (verdict == HELLO_ACCEPTED && h->kind == HELLO_RAFT && (t->accept_cb == NULL || free_stream(t) == NULL))
@@ -264,7 +274,7 @@ static void on_hello(struct incoming *in)
     }
     t->counters.accepted++;
     if (h.kind == HELLO_RAFT)
-        accept_raft(t, h.from, channel);
+        accept_raft(t, &h, channel);
     else
         t->config.on_messages(t->config.ctx, h.from, channel);
 }
@@ -357,7 +367,9 @@ struct dial *transport_dial(struct transport *t, enum hello_kind kind, node_id t
     struct dial_request request = {
         .loop = t->config.loop, .resolver = t->config.resolver, .tls = t->config.tls, .source = t->listen
     };
-    request.hello = (struct hello){ .kind = kind, .cluster = t->config.cluster, .from = t->config.id, .to = to };
+    request.hello = (struct hello){
+        .kind = kind, .cluster = t->config.cluster, .generation = t->config.generation, .from = t->config.id, .to = to
+    };
     if (strlen(address) >= ADDRESS_MAX_BYTES)
         return NULL;
     strcpy(request.hello.from_address, t->address);
@@ -393,6 +405,7 @@ static void on_raft_dialed(void *ctx, struct channel *channel, const struct erro
     struct transport *t = d->transport;
     struct raft_uv_connect *request = d->request;
     uv_stream_t *stream = NULL;
+    bool removed = err != NULL && dial_verdict(d->dial) == HELLO_UNKNOWN_NODE;
     note_dial(t, d->to, err);
     d->request = NULL;
     d->dial = NULL;
@@ -400,6 +413,8 @@ static void on_raft_dialed(void *ctx, struct channel *channel, const struct erro
         stream = stream_begin(t, PUMP_OUT, d->to, channel);
     bool canceled = err != NULL && err->status == STATUS_CANCELED;
     request->cb(request, stream, stream != NULL ? 0 : canceled ? RAFT_CANCELED : RAFT_NOCONNECTION);
+    if (removed && !t->closing)
+        t->config.on_removed(t->config.ctx, d->to);
     part_closed(t);
 }
 
@@ -422,6 +437,8 @@ static int raft_transport_connect(struct raft_uv_transport *raft, struct raft_uv
     struct transport *t = raft->impl;
     if (t->closing)
         return RAFT_CANCELED;
+    if (!acceptable(t, id))
+        return RAFT_NOCONNECTION; /* libraft tries for ever to reach one that was removed */
     for (size_t i = 0; i < DIALS_MAX; i++) {
         struct raft_dial *d = &t->dials[i];
         if (d->request != NULL)

@@ -28,7 +28,11 @@ struct transport_config {
     const char *address;         /* in the member list */
     uint64_t snapshot_bytes_max; /* of one InstallSnapshot */
     void *ctx;
-    const char *(*member_address)(void *ctx, node_id id);                  /* NULL: no member */
+    uint64_t generation;
+    const char *(*member_address)(void *ctx, node_id id); /* NULL: no member */
+    bool (*perhaps_newer)(void *ctx,
+                          node_id id); /* of one that is no member: it may be one that is not known here yet */
+    void (*on_removed)(void *ctx, node_id told_by); /* a member says that no member has this node's id */
     void (*on_messages)(void *ctx, node_id from, struct channel *channel); /* gives the channel, ready and paused */
 };
 

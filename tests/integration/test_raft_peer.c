@@ -292,6 +292,18 @@ static int bootstrap(int argc, char **argv)
     return (int)status;
 }
 
+static enum node_standing standing(void *ctx, node_id id)
+{
+    (void)ctx, (void)id;
+    return NODE_REMOVED; /* whoever is not in Raft's list */
+}
+
+static void on_removed(void *ctx, node_id told_by)
+{
+    (void)ctx, (void)told_by;
+    _exit(4);
+}
+
 static int run(int argc, char **argv)
 {
     static struct peer p;
@@ -307,6 +319,8 @@ static int run(int argc, char **argv)
                                      .ctx = &p,
                                      .on_leadership = on_leadership,
                                      .fatal = on_fatal,
+                                     .standing = standing,
+                                     .on_removed = on_removed,
                                      .admit = on_admit };
     if (argc > 7) {
         p.tls = tls_context_create(&(struct tls_files){ .certificate = argv[5], .key = argv[6], .authority = argv[7] },

@@ -337,7 +337,7 @@ static struct hello hello_to(unsigned id)
 {
     struct storage_uv storage;
     struct error err;
-    struct hello h = { .kind = HELLO_RAFT, .from = 3, .to = id };
+    struct hello h = { .kind = HELLO_RAFT, .generation = 1, .from = 3, .to = id };
     assert_int_equal(storage_uv_open(&storage, cluster.nodes[3].dir, &err), STATUS_OK); /* node 3 does not run here */
     h.cluster = storage.identity.cluster;
     storage_uv_close(&storage);

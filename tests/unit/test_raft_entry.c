@@ -249,7 +249,7 @@ static void entries_above_the_limit_are_refused(void **state)
 
 static struct hello good_hello(void)
 {
-    struct hello h = { .kind = HELLO_RAFT, .cluster = 11, .from = 2, .to = 1 };
+    struct hello h = { .kind = HELLO_RAFT, .cluster = 11, .generation = 1, .from = 2, .to = 1 };
     strcpy(h.from_address, "b:2");
     strcpy(h.to_address, "a:1");
     return h;
@@ -286,7 +286,9 @@ static void expect_verdict(const struct hello_facts *facts, enum hello_verdict e
 
 static struct hello_facts good_facts(void)
 {
-    return (struct hello_facts){ .cluster = 11, .self = 1, .self_address = "a:1", .member_address = "b:2" };
+    return (struct hello_facts){
+        .cluster = 11, .generation = 1, .self = 1, .self_address = "a:1", .member_address = "b:2"
+    };
 }
 
 static void a_hello_is_judged_by_cluster_id_and_byte_identical_address(void **state)
@@ -307,6 +309,13 @@ static void a_hello_is_judged_by_cluster_id_and_byte_identical_address(void **st
     facts = good_facts();
     facts.member_address = NULL;
     expect_verdict(&facts, HELLO_UNKNOWN_NODE);
+    facts.perhaps_newer = true;
+    expect_verdict(&facts, HELLO_ACCEPTED);
+    facts.generation = 2;
+    expect_verdict(&facts, HELLO_OLD_GENERATION);
+    facts.generation = 0;
+    expect_verdict(&facts, HELLO_NEW_GENERATION);
+    facts = good_facts();
     facts.member_address = "b:3";
     expect_verdict(&facts, HELLO_OTHER_ADDRESS);
 }
