@@ -17,7 +17,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-w", "-iquote", ".", "-iquote", "coordinator"]
 FOLDERS = ["coordinator/base", "coordinator/core", "coordinator/holder", "raft", "tests/sim"]
-MAINS = ["sim_world.c", "test_failover.c", "test_raft_io_mem.c", "test_raft_room.c"]
+MAINS = ["sim_world.c", "test_failover.c", "test_failsafe.c", "test_raft_io_mem.c", "test_raft_room.c"]
 RAFT = ["entry.c", "io_guard.c", "rnode.c", "rnode_fsm.c", "rnode_propose.c", "forward.c"]
 
 # name: (what it means, [(file, text, replacement), ...]); each text is replaced wherever it stands (white space is all alike), and must stand somewhere.
@@ -97,6 +97,35 @@ MUTANTS = {
     "lease_gets_shorter": (
         "a lowered ttl counts at once, while the guard may be open for the longer one",
         [("coordinator/core/lease.c", "return a_ms > b_ms ? a_ms : b_ms;", "return a_ms;")]),
+    "promises_are_not_outwaited": (
+        "a node says that its promises are over as soon as the lease is",
+        [("coordinator/holder/promise.c", "&& now_us >= promises_until_us(p, s, service)", "")]),
+    "promises_are_forgotten_by_a_restart": (
+        "a node that has started anew does not outwait what it may have promised before",
+        [("coordinator/holder/promise.c", "int64_t forgotten_us = p->started_us + lease_count_us(s->services[service].lease.ttl_ms, s->drift_ppm);",
+          "int64_t forgotten_us = 0;")]),
+    "promises_end_too_early": (
+        "a promise runs for half of its ttl on the clock of the node that gave it",
+        [("coordinator/holder/promise.c", "lease_count_us(ask->renew.ttl_ms, s->drift_ppm)", "lease_count_us(ask->renew.ttl_ms, s->drift_ppm) / 2")]),
+    "promises_do_not_delay_the_proof": (
+        "EXPIRED is given while a promise may extend the lease",
+        [("coordinator/core/certificate.c", "&& lease->promises_ended_index != 0", ""),
+         ("coordinator/core/plan.c", "if (run->step == STEP_SEVER && svc->lease.promises_ended_index == 0 && op->certified_ms == 0) return false;", "")]),
+    "some_promises_suffice": (
+        "the guard is opened with the first promise",
+        [("coordinator/holder/holder.c", "if (sample->missing != 0) return;", "")]),
+    "promises_are_given_for_a_lease_that_is_over": (
+        "a node promises for whatever lease it is asked",
+        [("coordinator/holder/promise.c",
+          "!svc->present || !lease_live(&svc->lease) || svc->lease.epoch != renew->epoch || svc->lease.holder != from || renew->node != from",
+          "!svc->present"),
+         ("coordinator/holder/promise.c", "if (executes_elsewhere(svc, self) == SITE_NONE) return PROMISE_NOT_EXECUTOR;", "")]),
+    "promises_are_given_on_an_old_state": (
+        "a node promises on its snapshot, before it has written an entry of its own",
+        [("coordinator/holder/promise.c", "if (!acts) return PROMISE_STARTING;", "")]),
+    "whoever_executes_now_ends_promises": (
+        "an executor that the holder has never asked says that its promises are over",
+        [("coordinator/core/state.c", "&& svc->views[site].executor_index <= svc->lease.enforcement.known_index", "")]),
     "snapshot_with_an_old_term": (
         "libraft's own: a snapshot is sent with the term of an older one",
         [("raft/io_guard.c", "m->install_snapshot.last_term != g->loaded_term", "0")]),
@@ -113,7 +142,10 @@ MUTANTS = {
 }
 
 
-# Looked for by test_raft_room, which fails or does not; the others by sim_world, seed by seed.
+# Looked for by a test that fails or does not, test_raft_room or test_failsafe; the others by sim_world, seed by seed.
+IN_FAILSAFE = {"promises_are_not_outwaited", "promises_are_forgotten_by_a_restart", "promises_end_too_early", "promises_do_not_delay_the_proof",
+               "some_promises_suffice", "promises_are_given_for_a_lease_that_is_over", "promises_are_given_on_an_old_state",
+               "whoever_executes_now_ends_promises"}
 IN_RAFT_ROOM = {"snapshot_with_an_old_term", "snapshot_at_the_wrong_index", "terms_are_not_learned", "snapshots_meet"}
 
 # Not found by design: what the mutant breaks is covered by another check, which the run proves.
@@ -141,7 +173,7 @@ def sources(tree: pathlib.Path) -> list[pathlib.Path]:
             if path.name in MAINS:
                 continue
             found.append(relative)
-    return found + [pathlib.Path("tests/sim") / "sim_world.c", pathlib.Path("tests/sim") / "test_raft_room.c"]
+    return found + [pathlib.Path("tests/sim") / name for name in ("sim_world.c", "test_raft_room.c", "test_failsafe.c")]
 
 
 def prepare(tree: pathlib.Path) -> None:
@@ -152,7 +184,7 @@ def prepare(tree: pathlib.Path) -> None:
 
 
 def main_of(name: str) -> pathlib.Path:
-    return pathlib.Path("tests/sim") / ("test_raft_room.c" if name in IN_RAFT_ROOM else "sim_world.c")
+    return pathlib.Path("tests/sim") / ("test_raft_room.c" if name in IN_RAFT_ROOM else "test_failsafe.c" if name in IN_FAILSAFE else "sim_world.c")
 
 
 def patch(tree: pathlib.Path, name: str) -> dict[pathlib.Path, str]:
@@ -179,15 +211,15 @@ def build(tree: pathlib.Path, name: str, base: dict[pathlib.Path, pathlib.Path])
     return program
 
 
-def run_raft_room(program: pathlib.Path) -> tuple[int, str]:
+def run_test(program: pathlib.Path) -> tuple[int, str]:
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=3600)
     failed = re.findall(r"^\[  FAILED  \] (\w+)$", done.stdout + done.stderr, re.MULTILINE)
     return int(done.returncode != 0), ", ".join(sorted(set(failed))) or f"code {done.returncode}"
 
 
 def run(program: pathlib.Path, name: str, seeds: int) -> tuple[int, str]:
-    if name in IN_RAFT_ROOM:
-        return run_raft_room(program)
+    if name in IN_RAFT_ROOM | IN_FAILSAFE:
+        return run_test(program)
     done = subprocess.run([str(program), "--seeds", f"1..{seeds}", "--keep-going"], capture_output=True, text=True, timeout=3600)
     line = re.search(r"(\d+) seeds, (\d+) failed", done.stdout)
     first = re.search(r"^seed (\d+) failed: (.*)$", done.stderr, re.MULTILINE)
@@ -215,7 +247,7 @@ def main() -> int:
             work = {name: pool.submit(lambda n=name: run(build(tree, n, base), n, options.seeds)) for name in names}
             for name, future in work.items():
                 failed, first = future.result()
-                of = 1 if name in IN_RAFT_ROOM else options.seeds
+                of = 1 if name in IN_RAFT_ROOM | IN_FAILSAFE else options.seeds
                 print(f"{name:45} {failed:5} of {of}  {first}", flush=True)
                 if (failed == 0) != (name in COVERED):
                     missed.append(name)

@@ -17,18 +17,29 @@
 #define TTL_US (2 * (int64_t)SIM_US_PER_S)
 #define LEADER_MAX_US (20 * (int64_t)SIM_US_PER_S)
 
-static struct world *begin_with(uint64_t seed, unsigned data_sites, unsigned node_count)
+static struct world *create(uint64_t seed, unsigned data_sites, unsigned node_count)
 {
     struct world_options options = world_options_default();
-    struct world *w;
 
     options.data_sites = data_sites;
     options.witness_sites = 1;
     options.node_count = node_count;
-    w = world_create(sim_create(seed, getenv("SIM_VERBOSE") != NULL), &options);
+    options.snapshot_threshold = 20;
+    return world_create(sim_create(seed, getenv("SIM_VERBOSE") != NULL), &options);
+}
+
+static void boot(struct world *w)
+{
     world_boot(w);
     if (!w->sim->failed)
         world_run(w, 3 * SIM_US_PER_S);
+}
+
+static struct world *begin_with(uint64_t seed, unsigned data_sites, unsigned node_count)
+{
+    struct world *w = create(seed, data_sites, node_count);
+
+    boot(w);
     return w;
 }
 
@@ -253,6 +264,60 @@ static void a_server_that_restarts_on_promises_stays_closed_until_the_log_has_se
     }
 }
 
+static bool moved(struct world *w)
+{
+    return service(w)->primary == 1 && world_settled(w);
+}
+
+/* The old primary comes back to the site that has replaced it, and neither to anybody else: the one knows the new epoch, the other does not. Then
+ * the one starts anew, with a snapshot from before: it does not know it any more, and therefore promises nothing. */
+static void a_site_that_was_promoted_promises_the_old_primary_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        struct world *w = begin(seed);
+        net_partition(&w->net, 1u << 0, true);
+        assert_true(world_run_until(w, moved, LEADER_MAX_US));
+        net_heal(&w->net);
+        net_partition(&w->net, WITNESSES, true);
+        if (seed % 2 == 0) {
+            simnode_crash(w->nodes[1]);
+            simnode_start(w->nodes[1]);
+        }
+        expect_closed(w, 5 * TTL_US);
+        net_heal(&w->net);
+        world_run(w, LEADER_MAX_US);
+        assert_true(moved(w));
+        end(w);
+    }
+}
+
+/* The promising node and the primary are on one side. On the other the site's second node becomes the executor, who was never asked: the lease has
+ * expired, and nobody there can say that no promise extends it. */
+static void an_executor_that_was_never_asked_ends_no_promise(void **state)
+{
+    unsigned tried = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world *w = create(seed, 2, 5);
+        w->nodes[4]->site = 1;
+        boot(w);
+        if (world_service(service(w))->views[1].executor != w->nodes[1]->id) { /* the second node was heard first */
+            end(w);
+            continue;
+        }
+        tried++;
+        net_partition(&w->net, WITNESSES, true);
+        expect_serving(w, 10 * TTL_US, 100 * SIM_US_PER_MS);
+        assert_int_equal(world_service(service(w))->views[1].executor, w->nodes[4]->id);
+        assert_int_equal(world_service(service(w))->lease.state, LEASE_EXPIRED);
+        assert_int_equal(world_service(service(w))->lease.promises_ended_index, 0);
+        end(w);
+    }
+    assert_true(tried > 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +328,8 @@ int main(void)
         cmocka_unit_test(the_promising_site_joins_those_who_saw_the_expiry),
         cmocka_unit_test(a_restart_of_the_promising_node_forgets_no_promise),
         cmocka_unit_test(with_three_databases_every_other_site_must_promise),
+        cmocka_unit_test(a_site_that_was_promoted_promises_the_old_primary_nothing),
+        cmocka_unit_test(an_executor_that_was_never_asked_ends_no_promise),
         cmocka_unit_test(a_server_that_restarts_on_promises_stays_closed_until_the_log_has_seen_it),
     };
 
