@@ -32,6 +32,14 @@ static const char *others_are_standbys(const struct state *s, const struct servi
     return (const char *)0;
 }
 
+/* Another node than the last holder asks at its site. The last one may not know that its lease has ended, and go on by promises of a node that is no
+ * executor any more by the time of this grant; the end of the new lease would say nothing about it. */
+static bool last_holder_may_go_on(const struct service *svc, node_id asks)
+{
+    return lease_ended(&svc->lease) && svc->lease.holder != asks && svc->lease.promises_ended_index == 0 &&
+           svc->config.site_count > 1 && !certificate_counts(&svc->proof, CERT_AGENT, &svc->lease);
+}
+
 static const char *grant_refused(const struct state *s, const struct service *svc, const struct command_grant *in)
 {
     if (in->site >= SITES_MAX || service_config_site(&svc->config, in->site) == (const struct site_config *)0)
@@ -46,6 +54,8 @@ static const char *grant_refused(const struct state *s, const struct service *sv
         return "an operation is ending the old epoch: it goes on, or is aborted";
     if (service_enforced(svc) && !believed(svc, in->enforcement).enforcing)
         return "the server's lease_guard is not enforcing";
+    if (last_holder_may_go_on(svc, in->node))
+        return "the last holder may go on by promises: another site's node says when they are over";
     if (svc->primary == SITE_NONE)
         return in->site == svc->config.primary
                    ? others_are_standbys(s, svc, in->site)

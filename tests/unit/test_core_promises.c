@@ -112,6 +112,29 @@ static void a_person_may_vouch_when_nobody_can_end_the_promises(void **state)
     assert_true(certificate_counts(&core_app(k)->proof, CERT_OPERATOR, &core_app(k)->lease));
 }
 
+/* The node that held the lease may be cut off, and go on with its server by promises of one that is no executor any more. */
+static void another_node_at_the_site_is_granted_nothing_before_promises_are_over(void **state)
+{
+    struct core *k = *state;
+
+    k->state.members[4] = (struct member){ .id = 15, .site = A, .heard = true };
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_heard(k, NODE_A, false), k);
+    assert_accepted(core_executor(k, A, 15), k);
+    assert_refused(core_grant(k, A, true), k);
+    core_expect_reason(k, "the last holder may go on by promises");
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_accepted(core_grant(k, A, true), k);
+}
+
+static void the_same_node_is_granted_again_at_once(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_grant(k, A, true), k);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_setup, core_teardown)
 
 int main(void)
@@ -125,6 +148,8 @@ int main(void)
         TEST(a_renewal_that_knows_the_new_executor_lets_it_end_promises),
         TEST(a_renewal_that_knows_the_future_is_refused),
         TEST(a_person_may_vouch_when_nobody_can_end_the_promises),
+        TEST(another_node_at_the_site_is_granted_nothing_before_promises_are_over),
+        TEST(the_same_node_is_granted_again_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
