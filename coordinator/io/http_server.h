@@ -17,7 +17,8 @@
 #define HTTP_TARGET_MAX_BYTES 2048 /* path and query as sent */
 #define HTTP_HEADERS_MAX_BYTES (16 * 1024)
 #define HTTP_BODY_MAX_BYTES (256 * 1024)
-#define HTTP_CONNECTIONS_MAX 64 /* on the socket, and as many on the port; further ones are closed */
+/* On the socket, and as many on the port. Further ones are closed; on the port, the oldest one without a certificate gives way first. */
+#define HTTP_CONNECTIONS_MAX 64
 #define HTTP_ADDRESS_MAX_BYTES 64
 #define HTTP_BACKLOG_MAX_BYTES (1024 * 1024) /* written and not yet taken by the peer; a stream beyond it is ended */
 #define HTTP_PARAMETERS_MAX 8

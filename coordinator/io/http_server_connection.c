@@ -154,6 +154,8 @@ static void refuse(struct connection *c, int code, const char *message)
 
 /* ---- parsing ---- */
 
+static bool unknown(const struct connection *c);
+
 static int parser_refuse(struct connection *c, int code, const char *text)
 {
     c->refusal = code;
@@ -223,7 +225,7 @@ static int on_message_complete(llhttp_t *parser)
     struct connection *c = parser->data;
 
     c->request_complete = true;
-    c->keep_alive = llhttp_should_keep_alive(parser) != 0;
+    c->keep_alive = llhttp_should_keep_alive(parser) != 0 && !unknown(c);
     return HPE_PAUSED; /* what follows belongs to the next request */
 }
 
@@ -356,10 +358,32 @@ static void connection_next(struct connection *c)
 
 /* ---- accepting ---- */
 
+/* On the port, without a certificate: whoever can reach the port can be this one. */
+static bool unknown(const struct connection *c)
+{
+    return c->listener->way != HTTP_LOCAL && c->request.identity.kind == TLS_NOBODY;
+}
+
 void http_connection_begin(struct connection *c)
 {
     c->phase = IDLE;
-    http_connection_timer(c, c->server->options.idle_timeout_ms);
+    http_connection_timer(c, unknown(c) ? c->server->options.request_timeout_ms : c->server->options.idle_timeout_ms);
+}
+
+/* The oldest unknown connection gives way to a new one: strangers who hold connections open, or make many, keep no operator out. False: there is none. */
+static bool make_room(struct http_listener *l)
+{
+    struct connection *oldest = NULL;
+
+    for (struct connection *c = l->server->connections->next; c != NULL;
+         c = c->next) /* newest first; the first is the new one */
+        if (c->listener == l && c->phase != CLOSING && unknown(c))
+            oldest = c;
+    if (oldest == NULL)
+        return false;
+    http_server_refused(l->server, oldest->address, "it made room for a newer connection");
+    http_connection_close(oldest);
+    return true;
 }
 
 void http_connection_accept(struct http_listener *l)
@@ -391,7 +415,7 @@ void http_connection_accept(struct http_listener *l)
     }
     if (!http_transport_begin(c))
         return;
-    if (l->connection_count > HTTP_CONNECTIONS_MAX) {
+    if (l->connection_count > HTTP_CONNECTIONS_MAX && !make_room(l)) {
         if (l->way != HTTP_LOCAL)
             http_server_refused(s, c->address, "too many connections are open");
         http_connection_close(c);

@@ -1,6 +1,7 @@
 /* The HTTP server's bytes under TLS: however they are cut, whatever waits for what, and however the peer leaves. The peer is our own TLS in this thread. */
 #include "http_fixture.h"
 #include "io/clock.h"
+#include "io/http_server_connection.h"
 #include "tls_fixture.h"
 
 #include <arpa/inet.h>
@@ -211,6 +212,24 @@ static void requests_in_one_record_are_answered_one_by_one(void **state)
     end();
 }
 
+/* What a peer sends while it waits for its answer stays in the kernel: it costs the server one read and no more. */
+static void a_peer_that_waits_is_not_read_on(void **state)
+{
+    (void)state;
+    begin_port((struct http_server_options){ 0 }, node);
+    meet(0);
+    say("GET /later HTTP/1.1\r\nHost: h\r\n\r\n");
+    while (handled == 0)
+        carry();
+    say("GET /n HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (int64_t until_us = clock_now_us() + PATIENCE_US; uv_is_active(&server->connections->peer.handle); carry())
+        assert_true(clock_now_us() < until_us);
+    http_answer(kept, 200, "text/plain", "late", 4);
+    wait_for("GET /n ");
+    leave();
+    end();
+}
+
 static void a_stream_goes_out_and_ends_with_its_peer(void **state)
 {
     static char line[60001];
@@ -271,29 +290,69 @@ static void what_is_no_tls_or_no_request_is_refused_and_told(void **state)
     end();
 }
 
-static void a_handshake_has_its_time_and_connections_their_number(void **state)
+static void a_handshake_has_its_time(void **state)
 {
+    int fd;
+    (void)state;
+    begin_port((struct http_server_options){ .handshake_timeout_ms = 100 }, node);
+    fd = dial_port();
+    assert_true(put(fd, "\x16\x03\x01", 3));
+    pump_until(NULL, &refused, 1);
+    assert_string_equal(refused_why, "it did not end its handshake in time");
+    (void)close(fd);
+    end();
+}
+
+/* Strangers take no place from those who have a certificate, and those none from the socket. */
+static void when_all_places_are_taken_the_oldest_stranger_gives_way(void **state)
+{
+    struct peer *peers = calloc(HTTP_CONNECTIONS_MAX, sizeof *peers);
     int fds[HTTP_CONNECTIONS_MAX];
     unsigned before;
     (void)state;
-    begin_port((struct http_server_options){ .handshake_timeout_ms = 100 }, node);
-    fds[0] = dial_port();
-    assert_true(put(fds[0], "\x16\x03\x01", 3));
-    pump_until(NULL, &refused, 1);
-    assert_string_equal(refused_why, "it did not end its handshake in time");
-    (void)close(fds[0]);
-    end();
-    begin_port((struct http_server_options){ 0 }, node);
-    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+    assert_non_null(peers);
+    begin_port((struct http_server_options){ .handshake_timeout_ms = 60000 }, node);
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
         fds[i] = dial_port();
+        pump_until(NULL, &server->port.connection_count, (unsigned)i + 1);
+    }
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        meet(0);
+        say("GET /x HTTP/1.1\r\nHost: h\r\n\r\n"); /* the server knows now who it is, too */
+        wait_for("200 OK");
+        peers[i] = peer;
+        assert_string_equal(get_until(fds[i], NULL), ""); /* in the order in which they came */
+        (void)close(fds[i]);
+        assert_int_equal(refused, i + 1);
+        assert_string_equal(refused_why, "it made room for a newer connection");
+    }
     before = refused;
-    (void)close(dial_port());
+    fds[0] = dial_port();
     pump_until(NULL, &refused, before + 1);
     assert_string_equal(refused_why, "too many connections are open");
-    assert_non_null(
-        strstr(whole("GET /x HTTP/1.1\r\nConnection: close\r\n\r\n"), "200 OK")); /* the socket has its own */
-    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
-        (void)close(fds[i]);
+    (void)close(fds[0]);
+    assert_non_null(strstr(whole("GET /x HTTP/1.1\r\nConnection: close\r\n\r\n"), "200 OK"));
+    for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        peer = peers[i];
+        leave();
+    }
+    end();
+    free(peers);
+}
+
+/* It may ask once: its place is free again. */
+static void a_stranger_is_answered_and_left(void **state)
+{
+    int fd;
+    (void)state;
+    begin_port((struct http_server_options){ .request_timeout_ms = 100 }, NULL);
+    fd = dial_port();
+    assert_true(put(fd, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n", 28));
+    assert_non_null(strstr(get_until(fd, NULL), "Connection: close\r\n"));
+    (void)close(fd);
+    fd = dial_port(); /* one that says nothing has no minute either */
+    assert_string_equal(get_until(fd, NULL), "");
+    (void)close(fd);
     end();
 }
 
@@ -356,10 +415,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(a_request_is_the_same_however_its_bytes_are_cut),  T(a_long_body_arrives_whole),
-        T(requests_in_one_record_are_answered_one_by_one),   T(a_stream_goes_out_and_ends_with_its_peer),
-        T(what_is_no_tls_or_no_request_is_refused_and_told), T(a_handshake_has_its_time_and_connections_their_number),
-        T(the_server_ends_with_peers_in_every_phase),        T(an_address_that_cannot_be_listened_on_is_told),
+        T(a_request_is_the_same_however_its_bytes_are_cut),
+        T(a_long_body_arrives_whole),
+        T(requests_in_one_record_are_answered_one_by_one),
+        T(a_peer_that_waits_is_not_read_on),
+        T(a_stream_goes_out_and_ends_with_its_peer),
+        T(what_is_no_tls_or_no_request_is_refused_and_told),
+        T(a_handshake_has_its_time),
+        T(when_all_places_are_taken_the_oldest_stranger_gives_way),
+        T(a_stranger_is_answered_and_left),
+        T(the_server_ends_with_peers_in_every_phase),
+        T(an_address_that_cannot_be_listened_on_is_told),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
