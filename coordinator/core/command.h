@@ -15,6 +15,7 @@
     X(COMMAND_CONFIG_APPLY, "config_apply")       /* operator */                                                       \
     X(COMMAND_SERVICE_SET, "service_set")         /* operator: arm, disarm, pause, resume */                           \
     X(COMMAND_NODE_HEARD, "node_heard")           /* leader: a node is heard again, or is silent */                    \
+    X(COMMAND_QUORUM_BACK, "quorum_back")         /* leader: there was none for longer than a ttl, or nobody knows */  \
     X(COMMAND_NODE_STARTED, "node_started")       /* each node, once per life of its process: it acts from there on */ \
     X(COMMAND_CLUSTER_VERSION, "cluster_version") /* leader: every member reads it */                                  \
     X(COMMAND_OPINION, "opinion")                 /* each node, on change */                                           \
@@ -63,6 +64,9 @@ struct command_service_set {
 struct command_node_heard {
     node_id node;
     bool heard;
+};
+struct command_quorum_back {
+    uint64_t term; /* of the leader that says so */
 };
 struct command_node_started {
     node_id node;
@@ -185,6 +189,7 @@ struct command {
         struct command_config_apply config_apply;
         struct command_service_set service_set;
         struct command_node_heard node_heard;
+        struct command_quorum_back quorum_back;
         struct command_node_started node_started;
         struct command_cluster_version cluster_version;
         struct command_opinion opinion;

@@ -43,6 +43,11 @@ static void visit_service_set(struct codec *c, struct command *m)
     CODEC_ENUM(c, &m->service_set.change, SERVICE_CHANGE_COUNT);
 }
 
+static void visit_quorum_back(struct codec *c, struct command *m)
+{
+    codec_u64(c, &m->quorum_back.term);
+}
+
 static void visit_node_started(struct codec *c, struct command *m)
 {
     codec_u64(c, &m->node_started.node);
@@ -242,6 +247,7 @@ static const struct command_shape shapes[COMMAND_KIND_COUNT] = {
     SHAPE(COMMAND_CONFIG_APPLY, config_apply, visit_config_apply),
     SHAPE(COMMAND_SERVICE_SET, service_set, visit_service_set),
     SHAPE(COMMAND_NODE_HEARD, node_heard, visit_node_heard),
+    SHAPE(COMMAND_QUORUM_BACK, quorum_back, visit_quorum_back),
     SHAPE(COMMAND_NODE_STARTED, node_started, visit_node_started),
     SHAPE(COMMAND_CLUSTER_VERSION, cluster_version, visit_cluster_version),
     SHAPE(COMMAND_OPINION, opinion, visit_opinion),

@@ -58,6 +58,7 @@ static void (*const handlers[COMMAND_KIND_COUNT])(struct state *, const struct c
     [COMMAND_CONFIG_APPLY] = fsm_config_apply,
     [COMMAND_SERVICE_SET] = fsm_service_set,
     [COMMAND_NODE_HEARD] = fsm_node_heard,
+    [COMMAND_QUORUM_BACK] = fsm_quorum_back,
     [COMMAND_NODE_STARTED] = fsm_node_started,
     [COMMAND_CLUSTER_VERSION] = fsm_cluster_version,
     [COMMAND_OPINION] = fsm_opinion,

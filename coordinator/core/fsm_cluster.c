@@ -263,6 +263,21 @@ static void forget_streaming(struct state *s, unsigned slot)
             s->services[i].views[site].opinions[slot].streaming = false;
 }
 
+/* No leader of a later term forgets it, so that handing over does not end the grace of a site that is slow to come back. */
+void fsm_quorum_back(struct state *s, const struct command *c, struct outcome *o)
+{
+    if (c->quorum_back.term <= s->quorum_term) {
+        fsm_refuse(o, "a leader of term %" PRIu64 " has said so", s->quorum_term);
+        return;
+    }
+    s->quorum_term = c->quorum_back.term;
+    s->quorum_index = s->applied_index;
+    s->quorum_ms = s->now_ms;
+    event_add(s, EVENT_CLUSTER, SERVICE_NONE, SITE_NONE, 0,
+              "a quorum is there: a site that is not heard from now on is given %d min before it is called down",
+              BOOT_GRACE_MIN);
+}
+
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)
 {
     int slot = state_member_slot(s, c->node_heard.node);
@@ -273,12 +288,13 @@ void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o)
         return;
     }
     m = &s->members[slot];
-    if (m->heard == c->node_heard.heard && m->heard_index != 0)
+    if (m->heard == c->node_heard.heard && (!m->heard || m->heard_index > s->quorum_index))
         return;
     m->heard = c->node_heard.heard;
-    m->heard_index = s->applied_index;
     if (!m->heard)
         forget_streaming(s, (unsigned)slot);
+    if (m->heard || m->heard_index > s->quorum_index) /* silence is no sign of life */
+        m->heard_index = s->applied_index;
     event_add(s, EVENT_NODE, SERVICE_NONE, m->site, 0, "node %s at %s is %s", m->name, state_site_name(s, m->site),
               m->heard ? "heard" : "silent");
 }

@@ -19,6 +19,7 @@ struct service *fsm_operation(struct state *s, operation_id id, struct outcome *
 void fsm_cluster_init(struct state *s, const struct command *c, struct outcome *o);
 void fsm_config_apply(struct state *s, const struct command *c, struct outcome *o);
 void fsm_service_set(struct state *s, const struct command *c, struct outcome *o);
+void fsm_quorum_back(struct state *s, const struct command *c, struct outcome *o);
 void fsm_node_started(struct state *s, const struct command *c, struct outcome *o);
 void fsm_cluster_version(struct state *s, const struct command *c, struct outcome *o);
 void fsm_node_heard(struct state *s, const struct command *c, struct outcome *o);

@@ -49,6 +49,8 @@ void leader_applied(struct leader *l, const struct state *s)
             l->heard_of[i] = s->members[i].id;
             l->heard_us[i] = LEADER_NOT_YET;
         }
+    if (s->quorum_term == l->term)
+        l->cold = false;
     for (unsigned i = 0; l->leading && i < SERVICES_MAX; i++) {
         const struct lease *lease = &s->services[i].lease;
         struct leader_count *count = &l->counts[i];
@@ -127,20 +129,30 @@ static bool silent(const struct leader *l, const struct state *s, unsigned slot)
     return l->counted_us - last_us > silence_us(l, s);
 }
 
+static bool say_heard(node_id node, bool heard, struct command *out)
+{
+    command_clear(out, COMMAND_NODE_HEARD);
+    out->node_heard = (struct command_node_heard){ .node = node, .heard = heard };
+    return true;
+}
+
 static bool next_for_cluster(const struct leader *l, const struct state *s, struct command *out)
 {
+    if (l->cold && l->counted_us > silence_us(l, s)) { /* whoever knows better has had the time to say so */
+        command_clear(out, COMMAND_QUORUM_BACK);
+        out->quorum_back.term = l->term;
+        return true;
+    }
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *m = &s->members[i];
         bool is_silent = silent(l, s, i);
 
         if (m->id == 0)
             continue;
-        if (m->heard ? !is_silent : is_silent || l->heard_us[i] == LEADER_NOT_YET)
-            continue;
-        command_clear(out, COMMAND_NODE_HEARD);
-        out->node_heard.node = m->id;
-        out->node_heard.heard = !m->heard;
-        return true;
+        if (!l->cold && !is_silent && l->heard_us[i] != LEADER_NOT_YET && m->heard_index <= s->quorum_index)
+            return say_heard(m->id, true, out);
+        if (m->heard ? is_silent : !is_silent && l->heard_us[i] != LEADER_NOT_YET)
+            return say_heard(m->id, !m->heard, out);
     }
     if (state_common_version(s) > s->cluster_version) {
         command_clear(out, COMMAND_CLUSTER_VERSION);
@@ -279,14 +291,18 @@ static bool next_promote(const struct state *s, service_id service, struct comma
     return true;
 }
 
-/* After a time without quorum, a site that this leader never heard may only be slow to come back. */
-static bool too_early(const struct leader *l, const struct state *s, site_id site)
+/* After a time without quorum, a site that was not heard since may only be slow to come back. */
+static bool too_early(const struct leader *l, const struct state *s, site_id site, int64_t now_ms)
 {
-    if (!l->cold || l->counted_us >= BOOT_GRACE_US)
+    if (!l->cold && now_ms - s->quorum_ms >= BOOT_GRACE_MS)
         return false;
-    for (unsigned i = 0; i < NODES_MAX; i++)
-        if (s->members[i].id != 0 && s->members[i].site == site && l->heard_us[i] != LEADER_NOT_YET)
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        const struct member *m = &s->members[i];
+        bool since = l->heard_us[i] != LEADER_NOT_YET || (!l->cold && m->heard_index > s->quorum_index);
+
+        if (m->id != 0 && m->site == site && since)
             return false;
+    }
     return true;
 }
 
@@ -345,7 +361,7 @@ static bool next_decision(const struct leader *l, const struct state *s, service
     if (target == SITE_NONE)
         return false;
     gates &= ~boot; /* that was what a leader noted: this one decides anew */
-    if (v == VERDICT_DOWN && too_early(l, s, svc->primary))
+    if (v == VERDICT_DOWN && too_early(l, s, svc->primary, now_ms))
         gates |= boot;
     if (gates != 0 || (svc->gates_noted & boot) != 0)
         return note_gates(svc, service, target, gates, out);
@@ -529,6 +545,8 @@ node_id leader_transfer_to(const struct leader *l, const struct state *s)
         return 0;
     if (l->wants_transfer)
         return leader_successor(l, s);
+    if (l->cold) /* the log is told first what this leader does not know */
+        return 0;
     best = best_successor(l, s, false);
     slot = state_member_slot(s, best);
     if (slot < 0 || wanted == l->self)

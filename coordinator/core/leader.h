@@ -14,7 +14,7 @@
 #define LEADER_SLOT_CLUSTER SERVICES_MAX
 #define LEADER_NOT_YET INT64_C(-1)
 
-#define BOOT_GRACE_US (BOOT_GRACE_MIN * INT64_C(60000000))
+#define BOOT_GRACE_MS (BOOT_GRACE_MIN * INT64_C(60000))
 #define GIVE_UP_US (30 * INT64_C(1000000))
 
 struct leader_count { /* of one lease, from this leader's own apply of its last renewal */
@@ -31,7 +31,7 @@ struct leader_run { /* of one open attempt */
 struct leader {
     bool leading;
     bool
-        cold; /* leadership began after a time without quorum: `down` of a site that this leader never heard waits BOOT_GRACE_US */
+        cold; /* nobody has told this leader that there was a quorum before it, and the log does not say yet that there may have been none */
     uint64_t term;
     node_id self;
     uint32_t beat_ms; /* a node that is not heard for max(3 * beat, 2 * election) is silent */

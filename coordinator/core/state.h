@@ -20,7 +20,7 @@ struct member {
     bool voter;           /* shall have a vote; the leader carries it over to Raft (core/membership.h) */
     bool heard;           /* by the leader, as it last logged */
     uint8_t version;      /* program_version of its coordd, as of its last start; 0: none heard of yet */
-    uint64_t heard_index; /* the entry that said `heard` */
+    uint64_t heard_index; /* the entry that said `heard`, and said it again when a quorum was back */
 };
 
 struct site {
@@ -74,6 +74,10 @@ struct state {
     node_id next_member_id;  /* ids rise and are never given again: an id below it without a member was removed */
     node_id lead_wanted;     /* a person asked this node to lead, until lead_wanted_ms of display time; 0: nobody did */
     int64_t lead_wanted_ms;
+    uint64_t quorum_term; /* of the leader that last came to power without knowing of a quorum before it; 0: none yet */
+    uint64_t
+        quorum_index; /* the entry that said so: whom the log has not named as heard since may only be slow to come back */
+    int64_t quorum_ms;
     uint32_t election_ms; /* Raft's, for timing_check */
     uint32_t drift_ppm;
     epoch_t epoch_counter; /* the one counter of every grant of every service */

@@ -99,6 +99,7 @@ REACHABLE: dict[str, Goal] = {
 NOT_MODELLED: dict[str, str] = {
     "fsm_cluster_init": "once, before everything",
     "fsm_cluster_version": "what is written and how, not who may act",
+    "fsm_quorum_back": "patience",
     "fsm_node_heard": "evidence: an operation may start at any time here",
     "fsm_opinion": "evidence",
     "fsm_gates_noted": "for people",

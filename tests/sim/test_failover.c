@@ -397,7 +397,7 @@ static uint64_t failover_with_death_of_the_leader_after(uint64_t after, bool all
     }
     assert_true(world_run_until(w, has_leader, FAILOVER_MAX_US));
     /* Of a site that was not heard since a cold start nobody says that it is down before the grace is over. */
-    expect_moved_within(w, all ? BOOT_GRACE_US + FAILOVER_MAX_US : FAILOVER_MAX_US);
+    expect_moved_within(w, all ? BOOT_GRACE_MS * 1000 + FAILOVER_MAX_US : FAILOVER_MAX_US);
     assert_int_equal(world_operation_count(w), 1);
     assert_int_equal(world_promoted_count(w), 1);
     for (unsigned i = 0; i < world_service(service(w))->operation.run_count; i++)

@@ -107,6 +107,7 @@ static void full_command(struct command *c, enum command_kind kind)
         break;
     case COMMAND_LEAD:
     case COMMAND_NODE_HEARD:
+    case COMMAND_QUORUM_BACK:
     case COMMAND_NODE_STARTED:
     case COMMAND_CLUSTER_VERSION:
     case COMMAND_EXECUTOR_SET:
@@ -131,6 +132,7 @@ static const struct {
     PART(COMMAND_CONFIG_APPLY, config_apply, 7 + SERVICES_MAX * PADDING_CONFIG),
     PART(COMMAND_SERVICE_SET, service_set, 3),
     PART(COMMAND_NODE_HEARD, node_heard, 7),
+    PART(COMMAND_QUORUM_BACK, quorum_back, 0),
     PART(COMMAND_NODE_STARTED, node_started, 7),
     PART(COMMAND_CLUSTER_VERSION, cluster_version, 0),
     PART(COMMAND_OPINION, opinion, 2),

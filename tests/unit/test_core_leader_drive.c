@@ -60,43 +60,87 @@ static void the_target_with_the_fewest_gates_is_chosen(void **state)
     assert_int_equal(next.operation_start.to, C);
 }
 
-static void a_cold_leader_waits_for_a_site_that_it_never_heard(void **state)
-{
-    struct core *k = *state;
+/* --- after a time without quorum --- */
 
-    lose_a(k);
-    leader_begin(&leader, 2, true, now_us);
-    for (unsigned i = 0; i < BOOT_GRACE_US / TICK_US; i++) {
-        assert_false(leader_proposes(k, COMMAND_OPERATION_START));
+static void hear(struct core *k, node_id node, int64_t span_us)
+{
+    for (int64_t end_us = now_us + span_us; now_us < end_us;) {
         now_us += TICK_US;
-        leader_heard(&leader, &k->state, NODE_B, false);
+        leader_heard(&leader, &k->state, node, false);
         leader_tick(&leader, &k->state, now_us);
     }
-    assert_true(leader_proposes(k, COMMAND_OPERATION_START));
 }
 
-static void a_cold_leader_says_what_it_waits_for_and_until_when(void **state)
+/* What the leader proposes is applied. */
+static void let_it(struct core *k, enum command_kind kind)
+{
+    assert_true(leader_proposes(k, kind));
+    k->command = next;
+    assert_accepted(core_apply(k), k);
+    leader_applied(&leader, &k->state);
+}
+
+static void a_cold_leader_waits_for_a_site_that_it_never_heard(void **state)
 {
     struct core *k = *state;
     char why[GATE_TEXT_MAX_BYTES];
 
     lose_a(k);
     leader_begin(&leader, 2, true, now_us);
-    assert_true(leader_proposes(k, COMMAND_GATES_NOTED));
+    let_it(k, COMMAND_GATES_NOTED);
     assert_int_equal(next.gates_noted.gates, 1u << GATE_BOOT);
-    k->command = next;
-    assert_accepted(core_apply(k), k);
     assert_false(leader_proposes(k, COMMAND_GATES_NOTED)); /* once */
     gate_reason(&k->state, APP, B, GATE_BOOT, k->now_ms, why, sizeof why);
     assert_non_null(strstr(why, "has not heard site-a since"));
     assert_non_null(strstr(why, "coordctl promote site-b -s app"));
     assert_refused(core_start(k, OPERATION_FAILOVER, B, 0), k);
-    leader_heard(&leader, &k->state, NODE_A, false);
-    assert_true(leader_proposes(k, COMMAND_GATES_NOTED));
+    assert_false(leader_proposes(k, COMMAND_QUORUM_BACK)); /* another node may know better */
+    hear(k, NODE_B, SECOND_US);
+    let_it(k, COMMAND_QUORUM_BACK);
+    assert_false(leader_proposes(k, COMMAND_QUORUM_BACK));
+    core_pass(k, BOOT_GRACE_MS - 1);
+    assert_false(leader_proposes(k, COMMAND_OPERATION_START));
+    core_pass(k, 1);
+    let_it(k, COMMAND_GATES_NOTED);
     assert_int_equal(next.gates_noted.gates, 0);
-    k->command = next;
-    assert_accepted(core_apply(k), k);
     assert_true(leader_proposes(k, COMMAND_OPERATION_START));
+}
+
+static void handing_over_does_not_end_the_grace(void **state)
+{
+    struct core *k = *state;
+
+    lose_a(k);
+    leader_begin(&leader, 2, true, now_us);
+    hear(k, NODE_B, 2 * SECOND_US);
+    assert_int_equal(leader_transfer_to(&leader, &k->state), 0); /* it has not said yet what it does not know */
+    let_it(k, COMMAND_QUORUM_BACK);
+    leader_begin(&leader, 3, false, now_us);
+    leader_applied(&leader, &k->state);
+    hear(k, NODE_B, SECOND_US);
+    assert_false(leader_proposes(k, COMMAND_OPERATION_START));
+    k->state.members[state_member_slot(&k->state, NODE_A)].heard_index = k->state.quorum_index; /* that long ago */
+    assert_false(leader_proposes(k, COMMAND_OPERATION_START));
+    assert_refused(core_heard(k, 99, true), k);
+    assert_accepted(core_heard(k, NODE_A, true), k); /* to an earlier leader, since then */
+    assert_accepted(core_heard(k, NODE_A, false), k);
+    leader_applied(&leader, &k->state);
+    assert_true(leader_proposes(k, COMMAND_OPERATION_START));
+}
+
+static void silence_is_no_sign_of_life(void **state)
+{
+    struct core *k = *state;
+    struct member *a = &k->state.members[state_member_slot(&k->state, NODE_A)];
+
+    assert_accepted(core_heard(k, NODE_A, true), k);
+    leader_begin(&leader, 2, true, now_us);
+    hear(k, NODE_B, SECOND_US);
+    let_it(k, COMMAND_QUORUM_BACK);
+    assert_accepted(core_heard(k, NODE_A, false), k);
+    assert_true(a->heard_index < k->state.quorum_index);
+    assert_accepted(core_heard(k, NODE_A, true), k);
+    assert_true(a->heard_index > k->state.quorum_index);
 }
 
 static void a_node_that_was_in_contact_tells_a_cold_leader_that_there_was_a_quorum(void **state)
@@ -108,6 +152,7 @@ static void a_node_that_was_in_contact_tells_a_cold_leader_that_there_was_a_quor
     leader_heard(&leader, &k->state, NODE_B, false);
     assert_false(leader_proposes(k, COMMAND_OPERATION_START));
     leader_heard(&leader, &k->state, NODE_B, true);
+    k->state.quorum_ms = k->now_ms - BOOT_GRACE_MS;
     assert_true(leader_proposes(k, COMMAND_OPERATION_START));
 }
 
@@ -294,7 +339,8 @@ int main(void)
         TEST(a_gate_that_says_no_is_noted_once_and_nothing_starts),
         TEST(the_target_with_the_fewest_gates_is_chosen),
         TEST(a_cold_leader_waits_for_a_site_that_it_never_heard),
-        TEST(a_cold_leader_says_what_it_waits_for_and_until_when),
+        TEST(handing_over_does_not_end_the_grace),
+        TEST(silence_is_no_sign_of_life),
         TEST(a_node_that_was_in_contact_tells_a_cold_leader_that_there_was_a_quorum),
         TEST(a_cold_leader_acts_at_once_on_a_site_that_it_has_heard),
         TEST(the_critical_tier_comes_first),
