@@ -20,13 +20,33 @@
 #ifndef LOWERINGS
 #define LOWERINGS 0 /* of the ttl, by a new configuration */
 #endif
+#ifndef PROMISES
+#define PROMISES 0 /* a holder may go on without a leader: promise.pml */
+#endif
+#ifndef EXECUTORS
+#define EXECUTORS 0 /* changes of the node that acts at site B; with promises only */
+#endif
+#ifndef CALM
+#define CALM 0 /* 1: no server restarts, and no agent fences; 2: no process restarts either; with promises only */
+#endif
+#ifndef OPERATORS
+#define OPERATORS 0 /* a person may vouch for the old site; with promises only */
+#endif
 
 /* Times in ticks. In one count the holder's clock may stay behind the leader's by the drift, and by one freeze of its guest that is as long
  * as the margin; the leader counts the ttl and the drift. */
 #define TTL 3
 #define TTL_LOWERED 2
+#ifndef STEADY
+#define STEADY 0 /* 1: all clocks of one rate, and no guest freezes */
+#endif
+#if STEADY
+#define DRIFT 0
+#define FREEZE 0
+#else
 #define DRIFT 1
 #define FREEZE 1
+#endif
 #ifdef BROKEN_NO_MARGIN
 #define MARGIN 0
 #else
@@ -86,7 +106,12 @@ typedef guard_t {
     unsigned bypass_asked : 3; /* a `bypass on` that the server has not read yet: its epoch + 1 */
 };
 guard_t guard[2];
+#if OPERATORS > 0
+bit held_back; /* the server of a site that was promoted on a person's word is still in recovery, and lets nothing pass */
+#define PASSES(site) (guard[site].left > 0 && !((site) == B && held_back))
+#else
 #define PASSES(site) (guard[site].bypass || guard[site].left > 0)
+#endif
 
 typedef view_t { /* what the site's node has applied: any prefix of the log, but never a shorter one than before */
     bit acts;    /* it shows this site with the lease, or free to ask for it */
@@ -111,9 +136,14 @@ inline view_ends(site_)
 }
 #else
 #define ACTS(site_) (primary == (site_) || (primary == NONE && (site_) == A))
-#define HAS_LEASE(site_) (primary == (site_))
 #define KNOWS_SETTING(site_) true
+#if PROMISES > 0 /* whom the holder asks depends on what it has applied */
+#define HAS_LEASE(site_) (primary == (site_) && node[EXECUTOR(site_)].live == epoch && epoch > 0)
+#define view_ends(site_) node[EXECUTOR(site_)].live = 0; node[EXECUTOR(site_)].mine = 0
+#else
+#define HAS_LEASE(site_) (primary == (site_))
 #define view_ends(site_) skip
+#endif
 #endif
 
 /* --- what is on its way --------------------------------------------------------------------------------------------------------------- */
@@ -129,6 +159,9 @@ typedef transmission_t { /* one renewal: the holder's sample, its RENEW, and the
     short age;           /* ticks of the server's clock since the sample */
     unsigned hold : 2;   /* the guard may be open for so long from the sample on */
     unsigned ttl : 2;    /* what the RENEW carries */
+#if EXECUTORS > 0
+    unsigned knew : 2;   /* changes of site B's executor that the holder had applied when it sampled */
+#endif
 };
 transmission_t tx[TRANSMISSIONS];
 
@@ -146,6 +179,9 @@ unsigned fence : 2; /* the result of the fence on its way: NOTHING, NAMES_NEWEST
 #define CLAIM assert(!(GOAL))
 #elif defined(BROKEN) /* must break the claim itself, not a rule on the way to it */
 #define RULE(condition) skip
+#define CLAIM assert(!(PASSES(A) && PASSES(B)))
+#elif OPERATORS > 0 /* a person's word moves the right in the log first */
+#define RULE(condition) assert(condition)
 #define CLAIM assert(!(PASSES(A) && PASSES(B)))
 #else
 #define RULE(condition) assert(condition)
@@ -166,10 +202,20 @@ unsigned fence : 2; /* the result of the fence on its way: NOTHING, NAMES_NEWEST
 #endif
 #define WHEN(condition, then) if :: condition -> then :: else fi
 
+#if EXECUTORS > 0
+#define knows_executors(i, site_) tx[i].knew = node[EXECUTOR(site_)].changes
+#define forget_knowledge(i) tx[i].knew = 0
+#define copy_knowledge() tx[0].knew = tx[1].knew
+#else
+#define knows_executors(i, site_) skip
+#define forget_knowledge(i) skip
+#define copy_knowledge() skip
+#endif
+
 /* What can have no effect any more is zero, so that equal states look equal. */
 inline tidy(i)
 {
-    WHEN(!tx[i].sent, tx[i].report = 0; tx[i].ttl = 0);
+    WHEN(!tx[i].sent, tx[i].report = 0; tx[i].ttl = 0; forget_knowledge(i));
     WHEN(!tx[i].sent && !tx[i].accepted, tx[i].known = 0);
     WHEN(!tx[i].known, tx[i].accepted = 0; tx[i].age = 0; tx[i].hold = 0; tx[i].same_life = 0);
     WHEN(!tx[i].sent && !tx[i].known, tx[i].site = 0; tx[i].epoch = 0)
@@ -182,7 +228,7 @@ inline in_order()
     WHEN(!tx[0].sent && !tx[0].known && (tx[1].sent || tx[1].known),
          tx[0].sent = tx[1].sent; tx[0].known = tx[1].known; tx[0].accepted = tx[1].accepted; tx[0].site = tx[1].site;
          tx[0].epoch = tx[1].epoch; tx[0].report = tx[1].report; tx[0].same_life = tx[1].same_life; tx[0].age = tx[1].age;
-         tx[0].hold = tx[1].hold; tx[0].ttl = tx[1].ttl; tx[1].sent = 0; tx[1].known = 0; tidy(1))
+         tx[0].hold = tx[1].hold; tx[0].ttl = tx[1].ttl; copy_knowledge(); tx[1].sent = 0; tx[1].known = 0; tidy(1))
 #else
     skip
 #endif
@@ -222,6 +268,26 @@ inline renewed()
     WHEN(expiry == NAMES_NEWEST, expiry = NAMES_OLDER)
 }
 
+/* The clock of the server moves by one tick. */
+inline clock_moves(site_)
+{
+    WHEN(guard[site_].left > 0, guard[site_].left--);
+    EACH_AT(age_one, site_)
+}
+
+#if PROMISES > 0
+#include "promise.pml"
+#else
+#define promises_of_new_epoch() skip
+#define promises_of_abort() skip
+#define promises_of_promotion() skip
+#define question_dies(site_) skip
+#define holder_knew(i) skip
+#define PROMISES_ENDED true
+#define VOUCHED false
+#define MAY_BE_PROMISED false
+#endif
+
 /* What was asked for under the old epoch is refused by whatever applies it: lease_renew "another epoch", grant_refused "the log has moved on". */
 inline new_epoch()
 {
@@ -231,20 +297,15 @@ inline new_epoch()
     agent_proof = 0;
     expiry_proof = 0;
 #endif
+    promises_of_new_epoch();
     asking = NOTHING;
     EACH(drop_renew);
     renewed()
 }
 
-/* The clock of the server moves by one tick. */
-inline clock_moves(site_)
-{
-    WHEN(guard[site_].left > 0, guard[site_].left--);
-    EACH_AT(age_one, site_)
-}
-
 /* --- time ---------------------------------------------------------------------------------------------------------------------------- */
 
+#if PROMISES == 0
 /* A tick that the leader counts, and so does the holder's server. world, and c: coordinator/core/leader.c leader_tick */
 inline tick()
 {
@@ -273,6 +334,7 @@ inline tick_is_not_counted()
     clock_moves(A);
     clock_moves(B)
 }
+#endif
 
 /* --- the leader ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -333,7 +395,7 @@ inline apply_expiry()
 #ifdef BROKEN_EXPIRY_ALWAYS_PROVES
     expiry_proof = 1
 #else
-    expiry_proof = enforcing
+    expiry_proof = enforcing && PROMISES_ENDED
 #endif
 }
 
@@ -355,13 +417,16 @@ inline start()
 #ifdef BROKEN_STATE_GOES_BACK
     ENFORCED && /* so that the way to it is the one that matters */
 #endif
+#ifdef BROKEN_GRANT_SHORTENS_PROMISES
+    epoch == 2 && lowered && /* likewise: the second grant is the short one */
+#endif
     !running && primary != NONE && epoch < EPOCHS ->
     printf("applied: OPERATION_START, epoch %d is revoked\n", epoch);
     running = 1;
 #ifndef BROKEN_NOT_REVOKED
     WHEN(lease == LIVE, lease = REVOKED);
 #endif
-    WHEN(lease == EXPIRED && enforcing, expiry_proof = 1)
+    WHEN(lease == EXPIRED && enforcing && PROMISES_ENDED, expiry_proof = 1)
 }
 
 /* c: coordinator/core/fsm_operation.c fsm_operation_abort; coordinator/core/certificate.c certificate_void_all; coordinator/core/plan.c plan_undo */
@@ -372,6 +437,7 @@ inline abort()
     running = 0;
     agent_proof = 0;
     expiry_proof = 0;
+    promises_of_abort();
     WHEN(fence == NAMES_NEWEST, fence = NAMES_OLDER)
 }
 
@@ -421,17 +487,18 @@ inline fence_result_comes_to_nothing()
 inline apply_promote()
 {
 #ifndef BROKEN_PROMOTE_WITHOUT_CERTIFICATE
-    (agent_proof || expiry_proof) &&
+    (agent_proof || expiry_proof || VOUCHED) &&
 #endif
     running && epoch < EPOCHS ->
     printf("applied: PROMOTE, site %d is primary in epoch %d (agent %d, expired %d)\n", OTHER(primary), epoch + 1, agent_proof, expiry_proof);
-    RULE((agent_proof || expiry_proof) && (lease == REVOKED || lease == EXPIRED));
-    RULE(!PASSES(A) && !PASSES(B));
+    RULE((agent_proof || expiry_proof || VOUCHED) && (lease == REVOKED || lease == EXPIRED));
+    RULE(VOUCHED || (!PASSES(A) && !PASSES(B)));
     primary = OTHER(primary);
     running = 0;
     enforcing = ENFORCED;
     lease_ttl = CONFIGURED_TTL;
     fence = (fence == NAMES_NEWEST -> NAMES_OLDER : fence);
+    promises_of_promotion();
     new_epoch()
 }
 
@@ -469,12 +536,16 @@ inline renew(i, site_, short_)
     tx[i].same_life = 1;
     tx[i].age = AGE_AT_SAMPLE(site_);
     tx[i].ttl = (short_ -> TTL_LOWERED : TTL);
-    tx[i].hold = tx[i].ttl - MARGIN
+    tx[i].hold = tx[i].ttl - MARGIN;
+    knows_executors(i, site_)
 }
 
 /* c: coordinator/core/fsm_lease.c fsm_renew believed; coordinator/core/lease.c lease_renew remember_instance */
 inline apply_renew(i)
 {
+#ifdef BROKEN_GRANT_SHORTENS_PROMISES
+    primary == B &&
+#endif
     tx[i].sent && tx[i].epoch == epoch && primary == tx[i].site &&
 #ifdef BROKEN_REVOKED_LEASE_RENEWED
     (lease == LIVE || lease == REVOKED) ->
@@ -489,6 +560,7 @@ inline apply_renew(i)
     lease_ttl = (tx[i].ttl > lease_ttl -> tx[i].ttl : lease_ttl);
 #endif
     tx[i].accepted = tx[i].known;
+    holder_knew(i);
     renewed()
 }
 
@@ -533,10 +605,15 @@ inline open(i)
     tidy(i)
 }
 
+#if PROMISES > 0
+#define GRANTS (EPOCHS - 1) /* the last epoch begins with a promotion: a grant to the same site opens no other */
+#else
+#define GRANTS EPOCHS
+#endif
 /* A primary without a lease asks for one. c: coordinator/holder/holder.c may_ask holder_on_guard */
 inline ask(site_)
 {
-    asking == NOTHING && ACTS(site_) && guard[site_].bypass_asked == 0 && epoch < EPOCHS &&
+    asking == NOTHING && ACTS(site_) && guard[site_].bypass_asked == 0 && epoch < GRANTS &&
     (primary == (site_) || (primary == NONE && (site_) == A)) ->
     asking = (ENFORCED && KNOWS_SETTING(site_) && !guard[site_].bypass -> ASKS_ENFORCING : ASKS_NOT_ENFORCING);
     printf("site %d asks for a grant (%d: 2 is enforcing)\n", site_, asking)
@@ -554,7 +631,7 @@ inline apply_grant(to)
 #ifdef BROKEN_TTL_LOWERED_AT_ONCE
     lease_ttl = CONFIGURED_TTL;
 #else
-    lease_ttl = (lease == REVOKED && lease_ttl > CONFIGURED_TTL -> lease_ttl : CONFIGURED_TTL);
+    lease_ttl = ((lease == REVOKED || MAY_BE_PROMISED) && lease_ttl > CONFIGURED_TTL -> lease_ttl : CONFIGURED_TTL);
 #endif
     RULE(primary == (to) || primary == NONE);
     primary = to;
@@ -586,7 +663,8 @@ inline server_restarts(site_)
 #else
     guard[site_].left = 0;
 #endif
-    EACH_AT(other_life, site_)
+    EACH_AT(other_life, site_);
+    question_dies(site_)
 }
 
 /* --- settings ------------------------------------------------------------------------------------------------------------------------------ */
@@ -652,6 +730,9 @@ inline bypass_off(site_)
 /* c: coordinator/core/fsm_cluster.c fsm_config_apply change_refused */
 inline apply_lower_ttl()
 {
+#ifdef BROKEN_GRANT_SHORTENS_PROMISES
+    lease == EXPIRED &&
+#endif
     !lowered && !running ->
     printf("applied: a configuration with a shorter ttl\n");
     lowered = 1
@@ -682,7 +763,9 @@ active proctype world()
 {
     do
     :: d_step { tick(); in_order(); CLAIM }
+#if PROMISES == 0
     :: d_step { tick_is_missed(); in_order(); CLAIM }
+#endif
     :: d_step { tick_is_not_counted(); in_order(); CLAIM }
     :: d_step { election(); in_order(); CLAIM }
     :: d_step { leader_applies(); in_order(); CLAIM }
@@ -691,9 +774,16 @@ active proctype world()
     :: d_step { expiry_comes_to_nothing(); in_order(); CLAIM }
     :: d_step { start(); in_order(); CLAIM }
     :: d_step { abort(); in_order(); CLAIM }
+#if !CALM
     :: d_step { fence_runs(); in_order(); CLAIM }
     :: d_step { apply_fence_result(); in_order(); CLAIM }
     :: d_step { fence_result_comes_to_nothing(); in_order(); CLAIM }
+    :: d_step { server_restarts(A); in_order(); CLAIM }
+    :: d_step { server_restarts(B); in_order(); CLAIM }
+#if PROMISES > 0
+    :: d_step { process_restarts(0); in_order(); CLAIM }
+#endif
+#endif
     :: d_step { apply_promote(); in_order(); CLAIM }
     :: d_step { renew(0, A, 0); in_order(); CLAIM }
     :: d_step { renew(0, B, 0); in_order(); CLAIM }
@@ -714,8 +804,6 @@ active proctype world()
     :: d_step { apply_grant(A); in_order(); CLAIM }
     :: d_step { apply_grant(B); in_order(); CLAIM }
     :: d_step { lose_grant(); in_order(); CLAIM }
-    :: d_step { server_restarts(A); in_order(); CLAIM }
-    :: d_step { server_restarts(B); in_order(); CLAIM }
 #if LOWERINGS > 0
     :: d_step { apply_lower_ttl(); in_order(); CLAIM }
     :: d_step { renew(0, A, 1); in_order(); CLAIM }
@@ -735,6 +823,37 @@ active proctype world()
     :: d_step { bypass_on(B); in_order(); CLAIM }
     :: d_step { bypass_off(A); in_order(); CLAIM }
     :: d_step { bypass_off(B); in_order(); CLAIM }
+#endif
+#if PROMISES > 0
+    :: d_step { tick_is_missed_at(A, 1); in_order(); CLAIM }
+    :: d_step { tick_is_missed_at(A, 0); in_order(); CLAIM }
+    :: d_step { node_learns(0); in_order(); CLAIM }
+    :: d_step { node_learns(1); in_order(); CLAIM }
+#if CALM < 2
+    :: d_step { process_restarts(1); in_order(); CLAIM }
+#endif
+    :: d_step { ask_promise(0, A); in_order(); CLAIM }
+    :: d_step { give_promise(1, A); in_order(); CLAIM }
+    :: d_step { open_on_promise(A); in_order(); CLAIM }
+    :: d_step { promises_end(1); in_order(); CLAIM }
+#if EPOCHS > 2
+    :: d_step { tick_is_missed_at(B, 1); in_order(); CLAIM }
+    :: d_step { tick_is_missed_at(B, 0); in_order(); CLAIM }
+    :: d_step { ask_promise(0, B); in_order(); CLAIM }
+    :: d_step { give_promise(0, B); in_order(); CLAIM }
+    :: d_step { open_on_promise(B); in_order(); CLAIM }
+    :: d_step { promises_end(0); in_order(); CLAIM }
+#endif
+#if EXECUTORS > 0
+    :: d_step { node_learns(2); in_order(); CLAIM }
+    :: d_step { give_promise(2, A); in_order(); CLAIM }
+    :: d_step { promises_end(2); in_order(); CLAIM }
+    :: d_step { apply_executor(); in_order(); CLAIM }
+#endif
+#if OPERATORS > 0
+    :: d_step { apply_word(); in_order(); CLAIM }
+    :: d_step { promotion_begins(); in_order(); CLAIM }
+#endif
 #endif
 #ifdef BROKEN_STATE_GOES_BACK
     :: d_step { node_saves(A); in_order(); CLAIM }

@@ -1,9 +1,9 @@
 """What is searched: the bounds, what must hold in them, what must be reachable, and which builds must break the claim.
 
-A name in BROKEN is the macro BROKEN_<name> of lease.pml, which takes one rule away; its bounds are the smallest that show it."""
+A name in BROKEN is the macro BROKEN_<name> of lease.pml or promise.pml, which takes one rule away; its bounds are the smallest that show it."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -12,10 +12,14 @@ class Bounds:
     epochs: int = 3
     switches: int = 0
     lowerings: int = 0
+    promises: int = 0
+    executors: int = 0  # changes of the executor at site B
+    operators: int = 0
+    calm: int = 0  # 1: no server restarts and no agent fences; 2: no process restarts either
+    steady: int = 0  # all clocks of one rate, no guest freezes
 
     def defines(self) -> list[str]:
-        return [f"-DTRANSMISSIONS={self.transmissions}", f"-DEPOCHS={self.epochs}", f"-DSWITCHES={self.switches}",
-                f"-DLOWERINGS={self.lowerings}"]
+        return [f"-D{name.upper()}={value}" for name, value in asdict(self).items()]
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,41 @@ class Goal:
 
 
 SWITCHED = Bounds(epochs=2, switches=2)
+PROMISED = Bounds(epochs=2, promises=1)
+PROMISED_CALM = Bounds(epochs=2, promises=1, calm=2)
+PROMISED_BACK = Bounds(epochs=3, promises=1, calm=2)
+PROMISED_EXECUTORS = Bounds(epochs=2, promises=1, executors=1, calm=2, steady=1)
+PROMISED_WORD = Bounds(epochs=2, promises=1, executors=1, operators=1, calm=2, steady=1)
 
 HOLDS: dict[str, Bounds] = {
     "always enforced": Bounds(transmissions=2, epochs=4),
     "disarmed and armed again": Bounds(epochs=3, switches=2),
     "disarmed and armed again, two renewals at once": Bounds(transmissions=2, epochs=2, switches=2),
     "the ttl is lowered": Bounds(transmissions=2, epochs=3, lowerings=1),
+    "promises": PROMISED,
+    "promises, granted again or moved and moved back": PROMISED_BACK,
+    "promises, the ttl is lowered": Bounds(epochs=2, promises=1, lowerings=1, calm=1),
+    "promises, the executor changes": Bounds(epochs=2, promises=1, executors=1, calm=2),
+    "promises, a person's word": PROMISED_WORD,
 }
-# Five minutes more, and 3 GiB: with --deep only.
+# Minutes more, and 3 GiB: with --deep only.
 HOLDS_DEEP: dict[str, Bounds] = {
     "disarmed and armed again, two renewals at once, and back": Bounds(transmissions=2, epochs=3, switches=2),
+    "promises, the ttl is lowered, granted again or moved back": Bounds(epochs=3, promises=1, lowerings=1, calm=2),
+}
+
+# Transitions that need promises, and bounds in which they can happen.
+FIRES: dict[str, Bounds] = {
+    "tick_is_missed_at": PROMISED_CALM,
+    "node_learns": PROMISED_CALM,
+    "process_restarts": PROMISED,
+    "ask_promise": PROMISED_CALM,
+    "give_promise": PROMISED_CALM,
+    "open_on_promise": PROMISED_CALM,
+    "promises_end": PROMISED_CALM,
+    "apply_executor": PROMISED_EXECUTORS,
+    "apply_word": PROMISED_WORD,
+    "promotion_begins": PROMISED_WORD,
 }
 
 BROKEN: dict[str, Broken] = {
@@ -74,6 +103,23 @@ BROKEN: dict[str, Broken] = {
     "CLOSE_LEAVES_BYPASS": Broken("closing a guard leaves its bypass", SWITCHED),
     "BYPASS_AFTER_CLOSE": Broken("a late bypass opens a guard that was closed for its epoch", SWITCHED),
     "STATE_GOES_BACK": Broken("a restarted node acts on its snapshot before it has caught up with the log", SWITCHED),
+    # promises
+    "EXPIRY_PROVES_WHILE_PROMISED": Broken("an expiry is proof without PROMISES_ENDED", PROMISED_CALM),
+    "END_SAID_WHILE_PROMISED": Broken("PROMISES_ENDED is said while what was promised still runs", PROMISED_CALM),
+    "END_SAID_BY_ANY_EXECUTOR": Broken("PROMISES_ENDED counts from a node that became the executor behind the holder's back", PROMISED_EXECUTORS),
+    "PROMISE_SET_PARTIAL": Broken("the guard is opened although one of those that were asked has not promised", PROMISED_CALM),
+    "PROMISE_SAMPLE_AFTER_ASKING": Broken("t0 is sampled when the promise arrives", PROMISED_CALM),
+    "ANSWER_OF_ANOTHER_REQUEST": Broken("a promise counts for a later request than the one that it answers", PROMISED_CALM),
+    "PROMISE_WITHOUT_DRIFT": Broken("a promise lasts for the ttl without the drift", PROMISED_CALM),
+    "PROMISE_FOR_ANY_EPOCH": Broken("a node promises although its state shows another epoch, or the end of this one", PROMISED_CALM),
+    "PROMISE_FORGOTTEN_BY_RESTART": Broken("a node that restarts does not wait for what it may have promised before", PROMISED),
+    "PROMISE_ON_RESTORED_STATE": Broken("a restarted node promises by its snapshot, before it has caught up with the log", PROMISED),
+    "HOLDER_ASKS_ON_RESTORED_STATE": Broken("a restarted holder asks by its snapshot, before it has caught up with the log", PROMISED),
+    "PROMISE_LONGER_THAN_LEASE": Broken("a promise may be longer than the lease's ttl in the log, which a restarted node waits for",
+                                        Bounds(epochs=2, promises=1, lowerings=1, calm=1)),
+    "GRANT_SHORTENS_PROMISES": Broken("a grant to the same site lowers the ttl before PROMISES_ENDED",
+                                      Bounds(epochs=3, promises=1, lowerings=1, calm=1)),
+    "OPERATOR_IGNORES_PROMISE": Broken("after a person's word, the target does not wait for its own promises", PROMISED_WORD),
 }
 
 REACHABLE: dict[str, Goal] = {
@@ -93,6 +139,13 @@ REACHABLE: dict[str, Goal] = {
     "armed again, and an expiry's certificate": Goal("switched == 2 && expiry_proof && running", SWITCHED),
     "a lowered ttl works after the promotion": Goal("primary == B && lease_ttl == TTL_LOWERED && PASSES(B)",
                                                        Bounds(epochs=2, lowerings=1)),
+    "open on a promise when its lease has expired": Goal("lease == EXPIRED && running && PASSES(A)", PROMISED_CALM),
+    "a promise and the answer to a renewal at once": Goal("question[A].state == PROMISED && tx[0].accepted && epoch == 1", PROMISED_CALM),
+    "promises have ended before the expiry": Goal("ended && lease == REVOKED", PROMISED_CALM),
+    "a failover after promises": Goal("primary == B && PASSES(B) && guard[A].epoch == 1 && !agent_proof", PROMISED_CALM),
+    "the new primary goes on by a promise of the old site": Goal("primary == B && question[B].state == PROMISED && lease == EXPIRED", PROMISED_BACK),
+    "nobody can say that promises have ended": Goal("running && lease == EXPIRED && changes == 1 && known_changes == 0 && PASSES(A)", PROMISED_EXECUTORS),
+    "after a person's word the target waits for its promise": Goal("primary == B && held_back && PASSES(A) && guard[B].left > 0", PROMISED_WORD),
 }
 
 # Commands that move no right to be primary, or that only stop something: the model has no transition for them.
@@ -103,10 +156,7 @@ NOT_MODELLED: dict[str, str] = {
     "fsm_node_heard": "evidence: an operation may start at any time here",
     "fsm_opinion": "evidence",
     "fsm_gates_noted": "for people",
-    "fsm_executor_set": "one node a site here; it is refused while the lease is live or a step is open",
     "fsm_sighting": "the veto only refuses a promotion",
-    "fsm_promises_ended": "without promises it only delays the certificate",
-    "fsm_operator_certificate": "a person's word is outside the claim",
     "fsm_member_add": "who is a member moves no right",
     "fsm_member_remove": "a holder that is removed only stops renewing",
     "fsm_member_set": "who votes moves no right",
