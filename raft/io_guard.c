@@ -238,8 +238,9 @@ static void watch_appends(struct io_guard *g)
             g->config.stalled(g->config.ctx);
     }
     if (g->waited_us > patience_us && g->waited_us > HUNG_MIN_US)
-        io_guard_fail(g, "a write to the Raft log has not completed for %lld ms: the disk hangs or is full",
-                      (long long)(g->waited_us / 1000));
+        io_guard_fail(g, "a write to the Raft log has not completed for %lld ms: the disk hangs, fails or is full%s%s",
+                      (long long)(g->waited_us / 1000), g->config.inner->errmsg[0] != '\0' ? "; last heard: " : "",
+                      g->config.inner->errmsg);
 }
 
 static void on_tick(struct raft_io *inner)

@@ -7,6 +7,7 @@
 #include "io/log.h"
 #include "raft/entry.h"
 #include "raft/io_guard.h"
+#include "raft/loop_watch.h"
 #include "raft/messages.h"
 
 #include <stdarg.h>
@@ -24,6 +25,7 @@ struct node_uv {
     struct node_uv_config config;
     struct storage_uv storage;
     struct receipt receipt;
+    struct loop_watch *watch;
     struct transport *transport;
     struct raft_io io;
     struct rnode *rnode;
@@ -119,6 +121,8 @@ static void on_leadership(void *ctx, const struct rnode_leadership *now)
 static void on_tick(void *ctx)
 {
     struct node_uv *n = ctx;
+    if (n->watch != NULL)
+        loop_watch_turn(n->watch);
     if (n->closing_parts == 0)
         receipt_tick(&n->receipt, n->config.loop);
     if (n->forward != NULL)
@@ -176,6 +180,9 @@ static enum status receipt_make(struct node_uv *n, struct error *err)
     if (found->metadata_version > n->receipt.content.metadata_version)
         wrong = receipt_term(&n->receipt, found->metadata_version, found->term, found->vote);
     receipt_stored(&n->receipt, found->last_index);
+    n->watch = loop_watch_create(LOOP_WATCH_PATIENCE_MS, on_fatal, n);
+    if (n->watch == NULL)
+        return error_set(err, STATUS_FAILED, "no thread to watch the loop");
     return wrong == 0 ? STATUS_OK : error_set(err, STATUS_FAILED, "%s: %s", n->storage.receipt_path, strerror(wrong));
 }
 
@@ -322,6 +329,8 @@ static void on_rnode_closed(void *ctx)
 void node_uv_close(struct node_uv *n, void (*closed)(void *ctx), void *ctx)
 {
     ASSERT(n->closing_parts == 0);
+    loop_watch_destroy(n->watch); /* from here on the time is the supervisor's to watch */
+    n->watch = NULL;
     n->closed = closed;
     n->closed_ctx = ctx;
     n->closing_parts = 2;

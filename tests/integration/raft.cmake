@@ -13,8 +13,15 @@ coord_test(test_raft_storage integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_
            LINKS test_raft_harness coord_raft)
 set_tests_properties(test_raft_storage PROPERTIES TIMEOUT 600)
 coord_test(test_raft_damage integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_damage.c
+           ${CMAKE_CURRENT_LIST_DIR}/test_raft_dir.c
            LINKS test_raft_harness coord_raft)
 set_tests_properties(test_raft_damage PROPERTIES TIMEOUT 600)
+add_executable(faultfs ${CMAKE_SOURCE_DIR}/tests/faultfs/faultfs.c ${CMAKE_SOURCE_DIR}/tests/faultfs/store.c)
+coord_test(test_raft_disk integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_disk.c
+           ${CMAKE_CURRENT_LIST_DIR}/fault_disk.c LINKS test_raft_harness)
+target_compile_definitions(test_raft_disk PRIVATE FAULTFS_PATH="$<TARGET_FILE:faultfs>")
+add_dependencies(test_raft_disk faultfs)
+set_tests_properties(test_raft_disk PROPERTIES TIMEOUT 600)
 if(NOT COORD_RAFT_PREFIX)
   add_test(NAME test_raft_old_libraft COMMAND ${CMAKE_CURRENT_LIST_DIR}/test_raft_old_libraft.sh ${CMAKE_SOURCE_DIR})
   set_tests_properties(test_raft_old_libraft PROPERTIES LABELS integration TIMEOUT 900 SKIP_RETURN_CODE 77)

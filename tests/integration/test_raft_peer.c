@@ -1,7 +1,7 @@
 /* A Raft node with the smallest state machine that can show a loss: a set of numbers, a count and a hash over the order. Run by test_raft_cluster,
  * one process per node; commands come on stdin, answers go to stdout, one line each.
  *   bootstrap DIR ID ADDRESS...          run DIR THRESHOLD TRAILING [CERTIFICATE KEY AUTHORITY]; 0: the default
- *   put N -> "put N STATUS INDEX COUNT"   burst FROM N [BYTES] -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
+ *   put N [BYTES] -> "put N STATUS INDEX COUNT"   burst FROM N [BYTES] -> "burst ACKED"   count -> "count N HASH"   missing FROM N -> "missing K"
  *   leader -> "leader ROLE TERM ID"       transfer ID -> "transfer STATUS"   counters -> "counters RESTORED DROPPED"
  *   reload -> "reload STATUS"   refused -> "refused CERTIFICATE HELLO"   log -> "log LAST_INDEX"   quit */
 #include "base/bytes.h"
@@ -121,11 +121,11 @@ static void on_put(void *ctx, enum status status, uint64_t index, const uint8_t 
     free(put);
 }
 
-static void put(struct peer *p, uint32_t number)
+static void put(struct peer *p, uint32_t number, size_t length)
 {
     struct put *put = malloc(sizeof *put);
     *put = (struct put){ .peer = p, .number = number };
-    enum status status = submit(p, number, 4, on_put, put);
+    enum status status = submit(p, number, length, on_put, put);
     if (status != STATUS_OK) {
         printf("put %u %s 0 0\n", number, status_word(status));
         free(put);
@@ -212,8 +212,8 @@ static void command(struct peer *p, const char *line)
 {
     unsigned a = 0, b = 0, bytes = 4;
     struct rnode *rnode = node_uv_rnode(p->node);
-    if (sscanf(line, "put %u", &a) == 1) {
-        put(p, a);
+    if (sscanf(line, "put %u %u", &a, &bytes) >= 1) {
+        put(p, a, bytes);
     } else if (sscanf(line, "burst %u %u %u", &a, &b, &bytes) >= 2) {
         p->burst_bytes = bytes;
         p->burst_next = a;

@@ -213,7 +213,7 @@ static void a_hung_append_first_ends_leadership_then_the_node(void **state)
     assert_int_equal(r->fatals, 0);
     rig_tick(r, 100);
     assert_int_equal(r->fatals, 1);
-    assert_non_null(strstr(r->reason, "disk hangs or is full"));
+    assert_non_null(strstr(r->reason, "disk hangs, fails or is full"));
 }
 
 static void a_process_that_was_stopped_is_not_a_disk_that_hangs(void **state)
