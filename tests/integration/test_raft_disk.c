@@ -86,6 +86,8 @@ static void load(unsigned id, int ms, unsigned *random)
         if (strcmp(status, "ok") == 0) {
             acked[number] = true;
             acked_count++;
+        } else {
+            usleep(2000); /* no leader now: numbers must not run out meanwhile */
         }
     }
 }
