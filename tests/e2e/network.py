@@ -61,6 +61,16 @@ def two_sites_that_do_not_see_each_other_move_nothing(stage: Stage) -> None:
     stage.nothing_moved()
 
 
+@scenario(isolated=True, suite="network")
+def a_primary_that_reaches_only_the_other_site_is_renewed_by_way_of_it(stage: Stage) -> None:
+    """The leader is at site-c: b1, which sees both, hands the renewals on."""
+    unharmed(stage, 15, "site-a and site-c did not see each other", lambda: stage.lab.network.cut_between("site-a", "site-c"), "cut")
+    stage.lab.node("site-b").await_log("event=promise_refused service=app node=a1 epoch=1 reason=leader_known")
+    stage.lab.network.heal()
+    goes_on(stage)
+    stage.nothing_moved()
+
+
 @scenario(profile="region", isolated=True, suite="network")
 def a_delay_of_200_ms_with_jitter_moves_nothing(stage: Stage) -> None:
     slow(stage, LONG_S)
