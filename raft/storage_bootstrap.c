@@ -203,10 +203,11 @@ static enum status node_make(const char *data_dir, const struct storage_identity
     if (status != STATUS_OK)
         return status;
     if (access(node_dir, F_OK) == 0)
-        status = error_set(err, STATUS_REFUSED,
-                           "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost; "
-                           "`coordd quarantine -c FILE` puts it aside",
-                           node_dir);
+        status = error_set(
+            err, STATUS_REFUSED,
+            "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost; "
+            "`coordd quarantine -c FILE` puts it aside",
+            node_dir);
     if (status == STATUS_OK)
         status = node_write(new_dir, identity, generation, configuration, err);
     if (status == STATUS_OK && rename(new_dir, node_dir) != 0)

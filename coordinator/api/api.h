@@ -21,8 +21,8 @@ struct api_node {
     uint64_t term;
     uint64_t cluster;    /* of the data directory: what `coordd join` is told */
     uint64_t generation; /* likewise */
-    node_id leader; /* 0: none known, nothing can enter the log */
-    bool tls;       /* false: plain TCP between nodes, and no certificate */
+    node_id leader;      /* 0: none known, nothing can enter the log */
+    bool tls;            /* false: plain TCP between nodes, and no certificate */
     struct tls_validity validity;
     struct transport_counters connections; /* of other nodes */
 };

@@ -9,7 +9,9 @@ static void judge(const struct hello *h)
 {
     const char *self = "127.10.2.1:7400", *member = "127.10.1.1:7400";
     struct tls_identity certificate = { .kind = TLS_NODE, .id = 1 };
-    struct hello_facts facts = { .cluster = 42, .generation = 1, .self = 2, .self_address = self, .member_address = member };
+    struct hello_facts facts = {
+        .cluster = 42, .generation = 1, .self = 2, .self_address = self, .member_address = member
+    };
     enum hello_verdict verdict = hello_judge(h, &facts);
 
     ASSERT((verdict == HELLO_ACCEPTED) == (h->cluster == 42 && h->generation == 1 && h->to == 2 && h->from != 2 &&
@@ -29,7 +31,8 @@ static void decode(const uint8_t in[HELLO_BYTES])
         return;
     hello_encode(&h, bytes);
     ASSERT(hello_decode(bytes, &again) == STATUS_OK);
-    ASSERT(again.kind == h.kind && again.cluster == h.cluster && again.from == h.from && again.generation == h.generation && again.to == h.to);
+    ASSERT(again.kind == h.kind && again.cluster == h.cluster && again.from == h.from &&
+           again.generation == h.generation && again.to == h.to);
     ASSERT(strcmp(again.from_address, h.from_address) == 0 && strcmp(again.to_address, h.to_address) == 0);
     judge(&h);
 }
