@@ -50,6 +50,18 @@ static void full_member_command(struct command *c)
     }
 }
 
+static void full_cluster_init(struct command_cluster_init *m)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++) {
+        full_member(&m->members[i], i + 1);
+        m->members[i].heard = false;
+        m->members[i].heard_index = 0;
+        m->members[i].version = 0;
+    }
+    for (unsigned i = 0; i < SITES_MAX; i++)
+        END(m->sites[i].name);
+}
+
 static void full_command(struct command *c, enum command_kind kind)
 {
     memset(c, 1, sizeof(*c));
@@ -57,14 +69,7 @@ static void full_command(struct command *c, enum command_kind kind)
     END(c->who);
     switch (kind) {
     case COMMAND_CLUSTER_INIT:
-        for (unsigned i = 0; i < NODES_MAX; i++) {
-            full_member(&c->cluster_init.members[i], i + 1);
-            c->cluster_init.members[i].heard = false;
-            c->cluster_init.members[i].heard_index = 0;
-            c->cluster_init.members[i].version = 0;
-        }
-        for (unsigned i = 0; i < SITES_MAX; i++)
-            END(c->cluster_init.sites[i].name);
+        full_cluster_init(&c->cluster_init);
         break;
     case COMMAND_CONFIG_APPLY:
         c->config_apply.service_count = SERVICES_MAX;
