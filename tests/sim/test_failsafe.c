@@ -229,6 +229,31 @@ static void a_restart_of_the_promising_node_forgets_no_promise(void **state)
     }
 }
 
+/* A third node comes and goes, time and again: whoever leads for a moment, also a data site's node, nothing is refused. */
+static void a_quorum_that_comes_and_goes_makes_no_gap(void **state)
+{
+    unsigned led_at_data_sites = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world *w = begin(seed);
+        crash_witnesses(w);
+        expect_serving(w, 2 * TTL_US, 100 * SIM_US_PER_MS);
+        for (unsigned i = 0; i < 10 && !w->sim->failed; i++) {
+            simnode_start(w->nodes[2]);
+            for (unsigned tries = 0; tries < 200 && !led(w) && !w->sim->failed; tries++)
+                expect_serving(w, 20 * SIM_US_PER_MS, 100 * SIM_US_PER_MS);
+            led_at_data_sites += simnode_leads(w->nodes[0]) || simnode_leads(w->nodes[1]);
+            expect_serving(w, sim_between(w->sim, 0, SIM_US_PER_S), 100 * SIM_US_PER_MS);
+            simnode_crash(w->nodes[2]);
+            expect_serving(w, sim_between(w->sim, 0, 2 * TTL_US), 100 * SIM_US_PER_MS);
+        }
+        expect_nothing_moved(w);
+        end(w);
+    }
+    assert_true(led_at_data_sites > 0);
+}
+
 static void with_three_databases_every_other_site_must_promise(void **state)
 {
     (void)state;
@@ -327,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_renewal_is_handed_on_by_the_other_site),
         cmocka_unit_test(the_promising_site_joins_those_who_saw_the_expiry),
         cmocka_unit_test(a_restart_of_the_promising_node_forgets_no_promise),
+        cmocka_unit_test(a_quorum_that_comes_and_goes_makes_no_gap),
         cmocka_unit_test(with_three_databases_every_other_site_must_promise),
         cmocka_unit_test(a_site_that_was_promoted_promises_the_old_primary_nothing),
         cmocka_unit_test(an_executor_that_was_never_asked_ends_no_promise),
