@@ -26,6 +26,7 @@ if(COORD_FUZZ)
   foreach(target entry hello messages identity segment)
     coord_fuzz(${target} LINKS coord_raft)
   endforeach()
+  coord_fuzz(tls SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/tls_fixture.c LINKS coord_io_tls)
   # libraft's own decoder is in its archive, and in no header.
   find_library(COORD_RAFT_ARCHIVE libraft.a REQUIRED)
   coord_fuzz(wire_check SOURCES ${CMAKE_SOURCE_DIR}/raft/wire_check.c LINKS coord_base ${COORD_RAFT_ARCHIVE} PkgConfig::UV)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "io/log.h"
+#include "raft/messages.h"
 #include "raft/transport.h"
 #include "tls_fixture.h"
 
@@ -21,7 +22,8 @@
 struct node {
     struct tls_context *tls;
     struct transport *transport;
-    struct channel *channel; /* a connection for messages */
+    struct channel *channel;  /* a connection for messages, from two to one */
+    struct channel *backward; /* from one to two */
     bool closed;
 };
 
@@ -67,8 +69,8 @@ static void on_removed(void *ctx, node_id told_by)
 static void on_messages(void *ctx, node_id from, struct channel *channel)
 {
     struct node *n = ctx;
-    assert_int_equal(from, 2);
-    n->channel = channel;
+    assert_int_equal(from, n == &one ? 2 : 1);
+    *(n == &one ? &n->channel : &n->backward) = channel;
 }
 
 static struct tls_context *context(const char *name, const char *authority)
@@ -108,14 +110,20 @@ static void on_node_closed(void *ctx)
     ((struct node *)ctx)->closed = true;
 }
 
-static void node_close(struct node *n)
+static void close_channel(struct channel *channel)
 {
     unsigned before = channels_closed;
-    if (n->channel != NULL) {
-        channel_close(n->channel, on_channel_closed, n);
-        while (channels_closed == before)
-            uv_run(&loop, UV_RUN_ONCE);
-    }
+    if (channel == NULL)
+        return;
+    channel_close(channel, on_channel_closed, NULL);
+    while (channels_closed == before)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void node_close(struct node *n)
+{
+    close_channel(n->channel);
+    close_channel(n->backward);
     transport_close(n->transport, on_node_closed, n);
     while (!n->closed)
         uv_run(&loop, UV_RUN_ONCE);
@@ -303,6 +311,47 @@ static void who_is_silent_is_dropped_and_who_only_knocks_is_not_logged(void **st
     node_close(&one);
 }
 
+/* Bytes behind a hello would be lost when the connection changes hands: who sends them before it is answered is no node. */
+static void who_goes_on_before_the_answer_is_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[HELLO_BYTES + 1] = { 0 };
+    struct hello h = { .kind = HELLO_MESSAGES, .cluster = 11, .from = 2, .to = 1 };
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    struct sockaddr_in to;
+    char host[ADDRESS_MAX_BYTES];
+    strcpy(h.from_address, address[1]);
+    strcpy(h.to_address, address[0]);
+    hello_encode(&h, bytes);
+    snprintf(host, sizeof host, "%.*s", (int)strcspn(address[0], ":"), address[0]);
+    assert_int_equal(uv_ip4_addr(host, 7400, &to), 0);
+    node_open(&one, 1, NULL);
+    for (size_t more = 0; more < 2; more++) {
+        bool connected = false, closed = false;
+        uv_buf_t buf = uv_buf_init((char *)bytes, (unsigned)(HELLO_BYTES + more));
+        connect.data = &connected;
+        tcp.data = &closed;
+        assert_int_equal(uv_tcp_init(&loop, &tcp), 0);
+        assert_int_equal(uv_tcp_connect(&connect, &tcp, (struct sockaddr *)&to, on_plain_connected), 0);
+        while (!connected)
+            uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(uv_try_write((uv_stream_t *)&tcp, &buf, 1), HELLO_BYTES + more);
+        for (struct transport_counters c = { 0 }; c.accepted + c.refused_hello <= more;) {
+            uv_run(&loop, UV_RUN_ONCE);
+            c = transport_counters(one.transport);
+        }
+        assert_int_equal(transport_counters(one.transport).accepted, 1);
+        assert_int_equal(transport_counters(one.transport).refused_hello, more);
+        close_channel(one.channel);
+        one.channel = NULL;
+        uv_close((uv_handle_t *)&tcp, on_plain_closed);
+        while (!closed)
+            uv_run(&loop, UV_RUN_ONCE);
+    }
+    node_close(&one);
+}
+
 /* ---- who is let in ---- */
 
 static void on_bulk_bytes(void *ctx, const uint8_t *bytes, size_t length)
@@ -442,6 +491,64 @@ static void a_removed_members_raft_stream_is_ended(void **state)
     node_close(&one);
 }
 
+/* ---- messages ---- */
+
+static size_t members(void *ctx, struct rnode_member *out, size_t capacity)
+{
+    (void)ctx;
+    assert_true(capacity > 0);
+    out[0] = (struct rnode_member){ .id = 2, .voter = true };
+    strcpy(out[0].address, address[1]);
+    return two_is_member ? 1 : 0;
+}
+
+static void on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length)
+{
+    (void)ctx, (void)from, (void)type, (void)bytes, (void)length;
+    fail();
+}
+
+static void on_cut_off(void *ctx, const struct error *err)
+{
+    (void)err;
+    *(bool *)ctx = true;
+}
+
+static void on_messages_closed(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void a_removed_members_messages_are_taken_no_more(void **state)
+{
+    (void)state;
+    bool cut_off = false, closed = false;
+    node_open(&one, 1, context("node1", "ca"));
+    node_open(&two, 2, context("node2", "ca"));
+    dial();
+    struct messages_config config = {
+        .loop = &loop, .transport = one.transport, .members = members, .receive = on_message
+    };
+    struct messages *messages = messages_create(&config);
+    messages_start(messages);
+    messages_accept(messages, 2, one.channel);
+    one.channel = NULL;
+    channel_set_events(two.channel,
+                       &(struct channel_events){ .ctx = &cut_off, .bytes = no_bytes, .ended = on_cut_off });
+    assert_int_equal(channel_resume(two.channel), STATUS_OK);
+    while (!messages_connected(messages, 2)) /* a sweep has been */
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_false(cut_off);
+    two_is_member = false;
+    while (!cut_off)
+        uv_run(&loop, UV_RUN_ONCE);
+    messages_close(messages, on_messages_closed, &closed);
+    while (!closed)
+        uv_run(&loop, UV_RUN_ONCE);
+    node_close(&two);
+    node_close(&one);
+}
+
 /* ---- fixture ---- */
 
 static void certificate(const char *name, const char *authority, const char *uri, int64_t begin_s, int64_t end_s)
@@ -498,7 +605,9 @@ int main(void)
         TRANSPORT_TEST(a_stranger_to_the_member_list_is_refused),
         TRANSPORT_TEST(repeated_refusals_are_counted_and_logged_once),
         TRANSPORT_TEST(who_is_silent_is_dropped_and_who_only_knocks_is_not_logged),
+        TRANSPORT_TEST(who_goes_on_before_the_answer_is_refused),
         TRANSPORT_TEST(a_removed_members_raft_stream_is_ended),
+        TRANSPORT_TEST(a_removed_members_messages_are_taken_no_more),
     };
     return cmocka_run_group_tests_name("transport", tests, open_all, close_all);
 }
