@@ -223,7 +223,7 @@ static const struct yaml_field fields[] = {
       YAML_LIST_AT(struct node_config, cluster, cluster_count),
       .schema = &member_schema,
       .help = "The first members, the same list at each node. Read by `coordd bootstrap` and, for this node's own "
-              "entry, at each start." },
+              "entry, at each start. A node that joins later needs its own entry alone." },
     { .key = "local",
       .type = YAML_MAPPINGS,
       YAML_LIST_AT(struct node_config, local, local_count),

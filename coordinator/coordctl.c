@@ -79,6 +79,10 @@ static const struct command_entry commands[] = {
       "let a proposed operation start; --fenced: the old primary is off, I vouch" },
     { "abort", run_abort, "ID [--reason TEXT]", "undo and end an operation, before its point of no return" },
     { "skip", run_skip, "ID STEP --reason TEXT", "go on without a step (never a safety step)" },
+    { "members", ctl_members,
+      "[list] | add NAME --site SITE --address HOST:PORT [--witness] [--no-vote] | remove|promote|demote NAME "
+      "[--force=GATE,... --reason TEXT --confirm NAME] | transfer [NAME] | recover",
+      "the coordinators themselves: who they are, who votes, who leads" },
     { "pki", ctl_pki,
       "init DIR [--name CLUSTER] | node DIR NAME --id ID [--address HOST,...] | client DIR NAME --role operator|viewer "
       "| "
@@ -276,6 +280,9 @@ enum option_code {
     OPTION_ADDRESS,
     OPTION_ROLE,
     OPTION_DAYS,
+    OPTION_SITE,
+    OPTION_WITNESS,
+    OPTION_NO_VOTE,
     OPTION_VERSION
 };
 
@@ -306,6 +313,9 @@ static const struct option options[] = { { "socket", required_argument, NULL, 'S
                                          { "address", required_argument, NULL, OPTION_ADDRESS },
                                          { "role", required_argument, NULL, OPTION_ROLE },
                                          { "days", required_argument, NULL, OPTION_DAYS },
+                                         { "site", required_argument, NULL, OPTION_SITE },
+                                         { "witness", no_argument, NULL, OPTION_WITNESS },
+                                         { "no-vote", no_argument, NULL, OPTION_NO_VOTE },
                                          { "version", no_argument, NULL, OPTION_VERSION },
                                          { NULL, 0, NULL, 0 } };
 
@@ -331,7 +341,8 @@ static const char **option_text(struct ctl *ctl, int code)
                         { OPTION_ID, &ctl->id },
                         { OPTION_ADDRESS, &ctl->address },
                         { OPTION_ROLE, &ctl->role },
-                        { OPTION_DAYS, &ctl->days } };
+                        { OPTION_DAYS, &ctl->days },
+                        { OPTION_SITE, &ctl->site } };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].code == code)
@@ -351,7 +362,9 @@ static bool *option_flag(struct ctl *ctl, int code)
                         { OPTION_FENCED, &ctl->fenced },
                         { OPTION_NO_WAIT, &ctl->no_wait },
                         { OPTION_MERMAID, &ctl->mermaid },
-                        { OPTION_DRY_RUN, &ctl->dry_run } };
+                        { OPTION_DRY_RUN, &ctl->dry_run },
+                        { OPTION_WITNESS, &ctl->witness },
+                        { OPTION_NO_VOTE, &ctl->no_vote } };
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         if (flags[i].code == code)

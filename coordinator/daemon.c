@@ -274,6 +274,7 @@ static enum status create_rooms(struct daemon *d, const char *supervise_path, st
     struct api_hooks hooks = { .ctx = d,
                                .state = applied_state,
                                .node = describe_node,
+                               .seats = daemon_seats,
                                .promises = daemon_promise_describe,
                                .submit = submit_request };
 

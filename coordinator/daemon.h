@@ -151,6 +151,7 @@ void daemon_flush_unsent(struct daemon *d);
 
 /* daemon_members.c */
 void daemon_follow_members(struct daemon *d); /* at the leader: one step towards the member list of the state */
+size_t daemon_seats(void *ctx, struct api_seat *out, size_t capacity);
 enum node_standing daemon_standing(void *ctx, node_id id);
 void daemon_on_removed(void *ctx, node_id told_by);
 /* The log was cut off from its cluster by a forced recovery, and does not say so yet: nothing else enters it before. */

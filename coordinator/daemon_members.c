@@ -31,6 +31,22 @@ void daemon_follow_members(struct daemon *d)
                   step.node, err.text);
 }
 
+size_t daemon_seats(void *ctx, struct api_seat *out, size_t capacity)
+{
+    struct daemon *d = ctx;
+    struct rnode_member members[2 * NODES_MAX];
+    size_t count = 0;
+
+    if (d->node == NULL)
+        return 0;
+    count = rnode_members(node_uv_rnode(d->node), members, sizeof members / sizeof members[0]);
+    for (size_t i = 0; i < count && i < capacity; i++) {
+        out[i] = (struct api_seat){ .id = members[i].id, .voter = members[i].voter };
+        out[i].lag_known = rnode_lag(node_uv_rnode(d->node), members[i].id, &out[i].lag);
+    }
+    return count < capacity ? count : capacity;
+}
+
 enum node_standing daemon_standing(void *ctx, node_id id)
 {
     const struct daemon *d = ctx;

@@ -83,12 +83,32 @@ class CoordNode:
         """The directory of node.crt, node.key and authority.crt."""
         return self.authority / self.name
 
+    @property
+    def raft_address(self) -> str:
+        return f"{self.me.address}:{PORT}"
+
     def bootstrap(self) -> None:
         """Makes the node's certificate, its file and its first Raft state."""
+        self._write_files()
+        self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
+
+    def join(self, cluster: str, generation: int = 1) -> None:
+        """The same for a node that `coordctl members add` has named."""
+        self._write_files()
+        self.processes.run([str(self.programs / "coordd"), "join", "-c", str(self.config_file), "--cluster", cluster,
+                            "--generation", str(generation)], user=USER)
+
+    def exit_code(self, timeout_s: float = 10) -> int:
+        """Waits for its end."""
+        assert self.child is not None
+        code = self.child.popen.wait(timeout_s)
+        self.child = None
+        return code
+
+    def _write_files(self) -> None:
         self.processes.run([str(self.programs / "coordctl"), "pki", "node", str(self.authority), self.name, "--id", str(self.me.id),
                             "--address", self.me.address], user=USER)
         self.config_file.write_text(self._config(), encoding="utf-8")
-        self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
 
     def start(self) -> None:
         argv = [str(self.programs / self.program), "run", "-c", str(self.config_file)]

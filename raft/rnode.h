@@ -148,6 +148,8 @@ bool rnode_changing(const struct rnode *node);
 
 /* The members of the cluster as this node's log says; returns the count, at most `capacity`. */
 size_t rnode_members(const struct rnode *node, struct rnode_member *out, size_t capacity);
+/* How many entries of this leader's log that member has not acknowledged. False: this node does not lead, or cannot know. */
+bool rnode_lag(struct rnode *node, node_id id, uint64_t *entries);
 /* The address of a member, borrowed until the next return to the loop; NULL when it is no member. */
 const char *rnode_address(const struct rnode *node, node_id id);
 /* When a Raft message of that node last arrived, on now_us's clock; INT64_MIN never. Followers hear the leader and candidates only;

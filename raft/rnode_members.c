@@ -79,6 +79,21 @@ void rnode_members_at_rest(struct rnode *node)
                                     "node takes the list from its log again");
 }
 
+bool rnode_lag(struct rnode *node, node_id id, uint64_t *entries)
+{
+#ifdef RAFT_VERSION_NUMBER
+    raft_index match = 0;
+    if (!rnode_leads(node, node->published.term) || raft_match_index(&node->raft, id, &match) != 0)
+        return false;
+    uint64_t last = raft_last_index(&node->raft);
+    *entries = last > match ? last - match : 0;
+    return true;
+#else
+    (void)node, (void)id, (void)entries;
+    return false;
+#endif
+}
+
 bool rnode_changing(const struct rnode *node)
 {
     return node->changing;

@@ -312,6 +312,8 @@ static void get_v1(struct api *api, struct http_exchange *x, const struct http_r
 
     if (path->count == 2 && strcmp(part[1], "status") == 0) {
         api_answer(x, 200, api_view_status(api));
+    } else if (path->count == 2 && strcmp(part[1], "members") == 0) {
+        api_members_get(api, x);
     } else if (path->count == 2 && strcmp(part[1], "config") == 0) {
         api_config_get(api, x);
     } else if (path->count == 2 && strcmp(part[1], "events") == 0) {
@@ -367,6 +369,12 @@ static void route_post(struct api *api, struct http_exchange *x, const struct ht
 
     if (path->count == 3 && strcmp(part[1], "config") == 0 && strcmp(part[2], "apply") == 0)
         api_config_apply(api, x, request);
+    else if (path->count == 2 && strcmp(part[1], "members") == 0)
+        api_member_add(api, x, request);
+    else if (path->count == 3 && strcmp(part[1], "members") == 0 && strcmp(part[2], "transfer") == 0)
+        api_member_transfer(api, x, request);
+    else if (path->count == 4 && strcmp(part[1], "members") == 0)
+        api_member_change(api, x, request, part[2], part[3]);
     else if (path->count == 4 && strcmp(part[1], "operations") == 0 && number_of(part[2], &id))
         api_operation_act(api, x, request, id, part[3]);
     else

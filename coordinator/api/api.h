@@ -45,11 +45,19 @@ struct api_promises {
  * else: surely not in the log; `outcome` is NULL. */
 typedef void (*api_submitted)(void *ctx, enum status status, const struct outcome *outcome);
 
+struct api_seat { /* in Raft's own member list, as this node has it */
+    node_id id;
+    bool voter;
+    bool lag_known; /* at the leader */
+    uint64_t lag;   /* entries that the member has not acknowledged */
+};
+
 struct api_hooks {
     void *ctx;
     const struct state *(*state)(void *ctx); /* what this node has applied; borrowed for the call */
     void (*node)(void *ctx, struct api_node *out);
     void (*promises)(void *ctx, service_id service, struct api_promises *out); /* NULL: nothing, ever */
+    size_t (*seats)(void *ctx, struct api_seat *out, size_t capacity);         /* NULL: not known */
     /* Proposes here or forwards to the leader. `done` exactly once, later (never before this returns), also when nothing was sent. Borrows
      * `command` for the call. at_ms is not set: the leader stamps it. */
     void (*submit)(void *ctx, const struct command *command, unsigned deadline_ms, api_submitted done, void *done_ctx);

@@ -48,6 +48,11 @@ struct json_t *api_error(enum status status, const char *fix, const char *messag
 int api_http_code(enum status status);
 
 /* api_access.c: who asks, and what they may. */
+/* The body's keys, or the answer that they are wrong and false. An absent body is an empty object. */
+bool api_read_body(struct http_exchange *x, const struct http_request *request, const struct json_want *wanted,
+                   size_t count, void *out);
+/* Cleared, and signed by who asks. Gives: free() it. */
+struct command *api_new_command(const struct api *api, const struct http_request *request, enum command_kind kind);
 /* "root@b1", as the kernel says; "alice via b1", as the certificate says: for the audit. */
 void api_who(const struct api *api, const struct http_request *request, char out[WHO_MAX_BYTES]);
 /* False: the request was answered with 403, counted and logged. */
@@ -101,6 +106,15 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
 void api_operation_act(struct api *api, struct http_exchange *x, const struct http_request *request, operation_id id,
                        const char *action);
 
+/* api_members.c */
+void api_members_get(struct api *api, struct http_exchange *x);
+void api_member_add(struct api *api, struct http_exchange *x, const struct http_request *request);
+void api_member_change(struct api *api, struct http_exchange *x, const struct http_request *request, const char *name,
+                       const char *action);
+void api_member_transfer(struct api *api, struct http_exchange *x, const struct http_request *request);
+/* What is unwise about who votes where: texts. Gives. */
+struct json_t *api_view_warnings(const struct state *s);
+
 /* One submission that ends in an answer. `answer` fires once, later, with what the log said, and must answer `x`. When the command surely or
  * perhaps did not get into the log, `x` is answered here and `answer` does not fire. */
 struct api_submission {
@@ -112,8 +126,11 @@ struct api_submission {
     operation_id operation;
     enum command_kind kind;
     enum service_change change;
-    struct json_t *extra; /* taken; freed at the end unless `answer` took it and set it to NULL */
-    char message[160];    /* of a success */
+    node_id node; /* of members: whom it is about */
+    bool voter;
+    char fix[API_WAY_OUT_MAX_BYTES]; /* of a refusal; "": none */
+    struct json_t *extra;            /* taken; freed at the end unless `answer` took it and set it to NULL */
+    char message[160];               /* of a success */
     /* A success shows in what this node has applied: only then is it answered. NULL: at once. */
     bool (*visible)(const struct state *s, const struct api_submission *submission, const struct outcome *outcome);
     void (*answer)(struct api_submission *submission, const struct outcome *outcome);

@@ -28,9 +28,8 @@ static void answer_done(struct api_submission *submission, const struct outcome 
     api_answer(submission->x, 200, body);
 }
 
-/* The body's keys, or the answer that they are wrong and false. An absent body is an empty object. */
-static bool read_body(struct http_exchange *x, const struct http_request *request, const struct json_want *wanted,
-                      size_t count, void *out)
+bool api_read_body(struct http_exchange *x, const struct http_request *request, const struct json_want *wanted,
+                   size_t count, void *out)
 {
     const char *bytes = request->body_bytes > 0 ? request->body : "{}";
     struct error err = ERROR_NONE;
@@ -43,7 +42,7 @@ static bool read_body(struct http_exchange *x, const struct http_request *reques
     return good;
 }
 
-static struct command *new_command(const struct api *api, const struct http_request *request, enum command_kind kind)
+struct command *api_new_command(const struct api *api, const struct http_request *request, enum command_kind kind)
 {
     struct command *command = calloc(1, sizeof *command);
 
@@ -210,7 +209,7 @@ void api_promote(struct api *api, struct http_exchange *x, const struct http_req
     struct command *command;
 
     memset(&in, 0, sizeof in);
-    if (!read_body(x, request, promote_wanted, sizeof promote_wanted / sizeof promote_wanted[0], &in) ||
+    if (!api_read_body(x, request, promote_wanted, sizeof promote_wanted / sizeof promote_wanted[0], &in) ||
         !overrides_of(x, &in, svc->config.name, &submission.overrides))
         return;
     submission.site = state_site(s, in.site);
@@ -233,7 +232,7 @@ void api_promote(struct api *api, struct http_exchange *x, const struct http_req
                                                       submission.overrides, s->now_ms)));
         return;
     }
-    command = new_command(api, request, COMMAND_OPERATION_START);
+    command = api_new_command(api, request, COMMAND_OPERATION_START);
     command->operation_start.service = service;
     command->operation_start.kind = OPERATION_PROMOTE;
     command->operation_start.from = svc->primary;
@@ -304,9 +303,9 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
     struct command *command;
 
     memset(&in, 0, sizeof in);
-    if (!read_body(x, request, wanted, 1, &in))
+    if (!api_read_body(x, request, wanted, 1, &in))
         return;
-    command = new_command(api, request, COMMAND_SERVICE_SET);
+    command = api_new_command(api, request, COMMAND_SERVICE_SET);
     command->service_set.service = service;
     command->service_set.change = change;
     text_set(submission.message, sizeof submission.message, "%s is %s", api_state(api)->services[service].config.name,
@@ -339,7 +338,7 @@ static void submit_operation(struct api *api, struct http_exchange *x, const str
     struct api_submission submission = {
         .api = api, .x = x, .operation = id, .kind = kind, .answer = answer_done, .visible = act_is_visible
     };
-    struct command *command = new_command(api, request, kind);
+    struct command *command = api_new_command(api, request, kind);
 
     /* The three kinds share their fields. */
     command->operation_approve.operation = id;
@@ -363,7 +362,7 @@ static void approve(struct api *api, struct http_exchange *x, const struct http_
     struct reason_request in;
 
     memset(&in, 0, sizeof in);
-    if (!read_body(x, request, wanted, sizeof wanted / sizeof wanted[0], &in))
+    if (!api_read_body(x, request, wanted, sizeof wanted / sizeof wanted[0], &in))
         return;
     if (!in.fenced) {
         submit_operation(api, x, request, id, COMMAND_OPERATION_APPROVE, in.reason, "approved");
@@ -395,7 +394,7 @@ static void skip(struct api *api, struct http_exchange *x, const struct http_req
     int step = 0;
 
     memset(&in, 0, sizeof in);
-    if (!read_body(x, request, wanted, sizeof wanted / sizeof wanted[0], &in))
+    if (!api_read_body(x, request, wanted, sizeof wanted / sizeof wanted[0], &in))
         return;
     while (step < STEP_COUNT && strcmp(step_word((enum step)step), in.step) != 0)
         step++;
@@ -406,7 +405,7 @@ static void skip(struct api *api, struct http_exchange *x, const struct http_req
             api_refuse(x, STATUS_INVALID, "add --reason \"WHY\"", "a step that is skipped needs a reason");
         return;
     }
-    command = new_command(api, request, COMMAND_STEP_SKIP);
+    command = api_new_command(api, request, COMMAND_STEP_SKIP);
     command->step_skip.operation = id;
     command->step_skip.step = (enum step)step;
     text_set(command->step_skip.reason, sizeof command->step_skip.reason, "%s", in.reason);
@@ -423,7 +422,7 @@ void api_operation_act(struct api *api, struct http_exchange *x, const struct ht
 
     memset(&in, 0, sizeof in);
     if (strcmp(action, "abort") == 0) {
-        if (read_body(x, request, wanted, 1, &in))
+        if (api_read_body(x, request, wanted, 1, &in))
             submit_operation(api, x, request, id, COMMAND_OPERATION_ABORT, in.reason, "is aborted");
     } else if (strcmp(action, "approve") == 0) {
         approve(api, x, request, id);

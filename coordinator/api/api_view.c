@@ -318,6 +318,7 @@ static struct json_t *view_cluster(const struct state *s, const struct api_node 
     json_put_int(o, "applied_index", (int64_t)s->applied_index);
     json_put_int(o, "config_version", (int64_t)s->config_version);
     json_put_int(o, "version", s->cluster_version);
+    json_put(o, "warnings", api_view_warnings(s));
     for (unsigned i = 0; i < NODES_MAX; i++) {
         const struct member *member = &s->members[i];
         struct json_t *n;

@@ -41,7 +41,9 @@ struct ctl {
     const char *since;
     const char *base;
     const char *name, *id, *address, *role, *days; /* of pki */
-    bool follow; /* -f: follow events; before a file name it means nothing by itself */
+    bool follow;      /* -f: follow events; before a file name it means nothing by itself */
+    const char *site; /* of members */
+    bool witness, no_vote;
     bool watch, fenced, no_wait, mermaid, dry_run;
     const char *operands[CTL_OPERANDS_MAX];
     size_t operand_count;
@@ -118,6 +120,9 @@ int ctl_config(const struct ctl *ctl); /* prints the applied services file */
 int ctl_events(const struct ctl *ctl);
 int ctl_incidents(const struct ctl *ctl);
 int ctl_report(const struct ctl *ctl);
+int ctl_members(const struct ctl *ctl);
+/* What `answer` lists under "warnings", one line each. */
+void ctl_say_warnings(const struct ctl *ctl, const struct json_t *answer);
 int ctl_service_action(const struct ctl *ctl, const char *action);
 int ctl_operation_action(const struct ctl *ctl, const char *action);
 int ctl_pki(const struct ctl *ctl); /* needs no node */

@@ -49,6 +49,7 @@ static void print_head(const struct ctl *ctl, const struct json_t *status)
         if (!json_look_bool(json_item(nodes, i), "heard"))
             (void)fprintf(ctl->out, ", %s silent", word(json_item(nodes, i), "name"));
     (void)fprintf(ctl->out, "  configuration %" PRId64 "\n", json_look_int(cluster, "config_version", 0));
+    ctl_say_warnings(ctl, cluster);
     print_certificates(ctl, json_look(node, "certificates"));
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.processes import leave_on_signals
 from lab.sites import Lab
-from tests.e2e import by_hand, coordinators, failsafe, network, site_loss, stalls, upgrade  # noqa: F401  (they register their scenarios)
+from tests.e2e import by_hand, coordinators, failsafe, members, network, site_loss, stalls, upgrade  # noqa: F401  (they register their scenarios)
 from tests.e2e.scenario import ALL, Scenario, Stage
 from tests.result import Result
 
@@ -29,7 +29,7 @@ def run(scenario: Scenario, build: Path) -> Result:
     said: list[str] = []
     try:
         with Lab(work, build, source=SOURCE, profile=scenario.profile, isolated=scenario.isolated, mode=scenario.mode,
-                 timing=scenario.timing, nodes=scenario.nodes) as lab:
+                 timing=scenario.timing, nodes=scenario.nodes, first=scenario.first) as lab:
             stage = Stage(lab, said.append)
             try:
                 stage.open()

@@ -28,16 +28,18 @@ class Scenario:
     timing: dict[str, str]
     suite: str
     nodes: tuple[str, ...]
+    first: tuple[str, ...]
 
 
 ALL: list[Scenario] = []
 
 
 def scenario(*, profile: str = "metro", isolated: bool = False, mode: str = "auto", suite: str = "e2e",
-             timing: dict[str, str] | None = None, nodes: tuple[str, ...] = NODES) -> Callable:
+             timing: dict[str, str] | None = None, nodes: tuple[str, ...] = NODES,
+             first: tuple[str, ...] = ()) -> Callable:
     """Registers a function as a scenario; its name, with spaces, is the sentence it proves."""
     def register(act: Callable[["Stage"], None]) -> Callable[["Stage"], None]:
-        ALL.append(Scenario(act.__name__, act, profile, isolated, mode, dict(timing or {}), suite, nodes))
+        ALL.append(Scenario(act.__name__, act, profile, isolated, mode, dict(timing or {}), suite, nodes, first))
         return act
     return register
 

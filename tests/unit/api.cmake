@@ -1,7 +1,7 @@
 if(TARGET coord_api)
   add_library(api_fixture STATIC ${CMAKE_CURRENT_LIST_DIR}/api_fixture.c)
   target_link_libraries(api_fixture PUBLIC coord_api tls_fixture)
-  foreach(name test_api test_api_tls)
+  foreach(name test_api test_api_members test_api_tls)
     coord_test(${name} unit SOURCES ${CMAKE_CURRENT_LIST_DIR}/${name}.c LINKS api_fixture)
   endforeach()
   foreach(name test_coordctl test_coordctl_remote)
