@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -93,22 +94,48 @@ enum status storage_identity_read(const char *path, struct storage_identity *out
 }
 
 /* Three lines: "generation N", who, why; then a checksum of them. Control characters do not come here: each line ends where it should. */
+#define GENERATION_MAX_BYTES 300
+
+static size_t generation_text(const struct storage_generation *generation, char text[GENERATION_MAX_BYTES])
+{
+    int n = snprintf(text, GENERATION_MAX_BYTES, "generation %" PRIu64 "\nwho %s\nreason %s", generation->number,
+                     generation->who, generation->reason);
+    n += snprintf(text + n, GENERATION_MAX_BYTES - (size_t)n, "\ncrc %08" PRIx32 "\n", crc32c(0, text, (size_t)n));
+    ASSERT(n > 0 && n < GENERATION_MAX_BYTES);
+    return (size_t)n;
+}
+
+/* Takes one line that begins with `word`; false when it does not, or is too long. */
+static bool line_take(const char **at, const char *word, char *out, size_t capacity)
+{
+    size_t skip = strlen(word);
+    const char *end = strncmp(*at, word, skip) == 0 ? strchr(*at, '\n') : NULL;
+    if (end == NULL || (size_t)(end - *at) - skip >= capacity)
+        return false;
+    memcpy(out, *at + skip, (size_t)(end - *at) - skip);
+    out[(size_t)(end - *at) - skip] = '\0';
+    *at = end + 1;
+    return true;
+}
+
+/* It is what generation_text writes, byte for byte. */
 static enum status generation_parse(const char *text, size_t length, struct storage_generation *out)
 {
-    uint32_t crc = 0;
-    int used = 0;
+    char number[24], again[GENERATION_MAX_BYTES];
+    const char *at = text;
     *out = (struct storage_generation){ .number = 0 };
-    int n = sscanf(text, "generation %" SCNu64 "\nwho %63[^\n]\nreason %127[^\n]\ncrc %" SCNx32 "\n%n", &out->number,
-                   out->who, out->reason, &crc, &used);
-    const char *end = strstr(text, "\ncrc ");
-    bool good =
-        n == 4 && used == (int)length && end != NULL && out->number > 0 && crc == crc32c(0, text, (size_t)(end - text));
-    return good ? STATUS_OK : STATUS_CORRUPT;
+    if (!line_take(&at, "generation ", number, sizeof number) || !line_take(&at, "who ", out->who, sizeof out->who) ||
+        !line_take(&at, "reason ", out->reason, sizeof out->reason))
+        return STATUS_CORRUPT;
+    out->number = strtoull(number, NULL, 10);
+    return out->number > 0 && generation_text(out, again) == length && memcmp(again, text, length) == 0
+               ? STATUS_OK
+               : STATUS_CORRUPT;
 }
 
 enum status storage_generation_read(const char *node_dir, struct storage_generation *out, struct error *err)
 {
-    char path[PATH_MAX], text[300];
+    char path[PATH_MAX], text[GENERATION_MAX_BYTES];
     *out = (struct storage_generation){ .number = 1 };
     if (storage_path(path, sizeof path, node_dir, "generation", err) != STATUS_OK)
         return err->status;
@@ -132,16 +159,13 @@ enum status storage_generation_read(const char *node_dir, struct storage_generat
 enum status storage_generation_write(const char *node_dir, const struct storage_generation *generation,
                                      struct error *err)
 {
-    char path[PATH_MAX], fresh[PATH_MAX], text[300];
-    int n = snprintf(text, sizeof text, "generation %" PRIu64 "\nwho %s\nreason %s", generation->number,
-                     generation->who, generation->reason);
-    n += snprintf(text + n, sizeof text - (size_t)n, "\ncrc %08" PRIx32 "\n", crc32c(0, text, (size_t)n));
-    ASSERT(n > 0 && (size_t)n < sizeof text);
+    char path[PATH_MAX], fresh[PATH_MAX], text[GENERATION_MAX_BYTES];
+    size_t n = generation_text(generation, text);
     if (storage_path(path, sizeof path, node_dir, "generation", err) != STATUS_OK ||
         storage_path(fresh, sizeof fresh, node_dir, "generation.new", err) != STATUS_OK)
         return err->status;
     (void)unlink(fresh); /* of an attempt that did not finish */
-    enum status status = storage_file_write(fresh, (const uint8_t *)text, (size_t)n, err);
+    enum status status = storage_file_write(fresh, (const uint8_t *)text, n, err);
     if (status == STATUS_OK && rename(fresh, path) != 0)
         status = error_set(err, STATUS_FAILED, "rename of %s: %m", fresh);
     return status == STATUS_OK ? storage_directory_sync(node_dir, err) : status;

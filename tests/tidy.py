@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.fuzz import decoders
 from tests.result import Result
 
 FILE_LINES_MAX = 600
@@ -213,6 +214,7 @@ def run(source: Path, build: Path) -> Result:
         "formatted by clang-format": lambda: check_format(source),
         "core calls nothing impure": lambda: check_core_purity(source, build),
         "the examples pass `coordctl config check`": lambda: check_examples(source, build),
+        "each reader of bytes has its fuzz program": lambda: decoders.check(source),
         "core has no writable data": lambda: check_core_has_no_state(build),
     }
     result = Result()
