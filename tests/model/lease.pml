@@ -26,6 +26,9 @@
 #ifndef EXECUTORS
 #define EXECUTORS 0 /* changes of the node that acts at site B; with promises only */
 #endif
+#ifndef RECOVERIES
+#define RECOVERIES 0 /* 1: a person begins a new generation without site A's node, which goes on in the old one; not with promises */
+#endif
 #ifndef CALM
 #define CALM 0 /* 1: no server restarts, and no agent fences; 2: no process restarts either; with promises only */
 #endif
@@ -146,6 +149,15 @@ inline view_ends(site_)
 #endif
 #endif
 
+#if RECOVERIES > 0
+bit recovered;
+unsigned old_epoch : 3; /* whose lease is live in the old generation */
+bit stranded; /* site A's node lives in the old generation, whose majority still answers it */
+#define IS_MEMBER(site_) ((site_) == B || !stranded)
+#else
+#define IS_MEMBER(site_) true
+#endif
+
 /* --- what is on its way --------------------------------------------------------------------------------------------------------------- */
 
 typedef transmission_t { /* one renewal: the holder's sample, its RENEW, and the answer to that */
@@ -249,6 +261,13 @@ inline other_life(i, site_)
 {
     WHEN(tx[i].site == site_, tx[i].same_life = 0)
 }
+
+#if RECOVERIES > 0
+inline forget_of_a(i)
+{
+    WHEN(tx[i].site == A, tx[i].known = 0; tidy(i))
+}
+#endif
 
 inline age_one(i, site_)
 {
@@ -446,7 +465,7 @@ inline abort()
  * coordinator/exec/step_fence.c begin on_fenced; fencing/fence_agent.c guard_is_closed prove_all; fencing/lease_guard/guard_state.c guard_close */
 inline fence_runs()
 {
-    running && fence != NAMES_NEWEST ->
+    running && fence != NAMES_NEWEST && IS_MEMBER(primary) ->
     printf("the agent closes the guard at site %d for epoch %d\n", primary, epoch);
 #ifndef BROKEN_CLOSE_NOT_STICKY
     guard[primary].closed = epoch;
@@ -521,7 +540,7 @@ inline node_applies(site_)
  * coordinator/daemon_lease.c guard_status on_status; fencing/lease_guard/guard_state.c guard_status_read */
 inline renew(i, site_, short_)
 {
-    HAS_LEASE(site_) && !tx[i].sent && !tx[i].known && (i == 0 || tx[0].sent || tx[0].known) && guard[site_].bypass_asked == 0 &&
+    HAS_LEASE(site_) && IS_MEMBER(site_) && !tx[i].sent && !tx[i].known && (i == 0 || tx[0].sent || tx[0].known) && guard[site_].bypass_asked == 0 &&
     (!short_ || lowered) ->
     printf("the node at site %d samples its server and sends RENEW of epoch %d\n", site_, epoch);
     tx[i].sent = 1;
@@ -546,7 +565,7 @@ inline apply_renew(i)
 #ifdef BROKEN_GRANT_SHORTENS_PROMISES
     primary == B &&
 #endif
-    tx[i].sent && tx[i].epoch == epoch && primary == tx[i].site &&
+    tx[i].sent && tx[i].epoch == epoch && primary == tx[i].site && IS_MEMBER(tx[i].site) &&
 #ifdef BROKEN_REVOKED_LEASE_RENEWED
     (lease == LIVE || lease == REVOKED) ->
 #else
@@ -613,13 +632,13 @@ inline open(i)
 /* A primary without a lease asks for one. c: coordinator/holder/holder.c may_ask holder_on_guard */
 inline ask(site_)
 {
-    asking == NOTHING && ACTS(site_) && guard[site_].bypass_asked == 0 && epoch < GRANTS &&
+    asking == NOTHING && ACTS(site_) && IS_MEMBER(site_) && guard[site_].bypass_asked == 0 && epoch < GRANTS &&
     (primary == (site_) || (primary == NONE && (site_) == A)) ->
     asking = (ENFORCED && KNOWS_SETTING(site_) && !guard[site_].bypass -> ASKS_ENFORCING : ASKS_NOT_ENFORCING);
     printf("site %d asks for a grant (%d: 2 is enforcing)\n", site_, asking)
 }
 
-/* c: coordinator/core/fsm_lease.c fsm_grant grant_refused others_are_standbys; coordinator/core/lease.c lease_grant */
+/* c: coordinator/core/fsm_lease.c fsm_grant grant_refused others_are_standbys last_holder_may_go_on; coordinator/core/lease.c lease_grant */
 inline apply_grant(to)
 {
 #ifndef BROKEN_GRANT_TO_ANOTHER_SITE
@@ -666,6 +685,57 @@ inline server_restarts(site_)
     EACH_AT(other_life, site_);
     question_dies(site_)
 }
+
+#if RECOVERIES > 0
+/* --- generations ------------------------------------------------------------------------------------------------------------------------- */
+
+/* The majority is lost for good, a person says, and is wrong: site A's node and enough others go on in the old generation.
+ * c: coordinator/core/fsm_members.c fsm_recover void_rights */
+inline apply_recovery()
+{
+    !recovered && primary == A && lease == LIVE && !running ->
+    printf("applied: RECOVER, a new generation begins; epoch %d is revoked\n", epoch);
+    recovered = 1;
+    old_epoch = epoch;
+    stranded = 1;
+    lease = REVOKED;
+#ifndef BROKEN_EXPIRY_PROVES_AFTER_RECOVERY
+    enforcing = 0;
+#endif
+    agent_proof = 0;
+    expiry_proof = 0;
+    expiry = NOTHING;
+    asking = NOTHING;
+    EACH(drop_renew);
+    counted = 0;
+    slow = 0;
+    count_is_current = 0
+}
+
+/* A renewal that the old generation's log accepts: no entry of this one. c: coordinator/core/fsm_lease.c fsm_renew */
+inline old_generation_renews(i)
+{
+    stranded && !tx[i].sent && !tx[i].known ->
+    printf("the node at site A renews epoch %d in the old generation\n", old_epoch);
+    tx[i].known = 1;
+    tx[i].accepted = 1;
+    tx[i].site = A;
+    tx[i].epoch = old_epoch;
+    tx[i].same_life = 1;
+    tx[i].age = AGE_AT_SAMPLE(A);
+    tx[i].hold = TTL - MARGIN
+}
+
+/* The node is added to the new generation: another life of its process, which knows no sample.
+ * c: coordinator/core/fsm_members.c fsm_member_add; raft/storage_bootstrap.c storage_uv_join */
+inline node_joins()
+{
+    stranded ->
+    printf("the node at site A joins the new generation\n");
+    stranded = 0;
+    EACH(forget_of_a)
+}
+#endif
 
 /* --- settings ------------------------------------------------------------------------------------------------------------------------------ */
 
@@ -804,6 +874,11 @@ active proctype world()
     :: d_step { apply_grant(A); in_order(); CLAIM }
     :: d_step { apply_grant(B); in_order(); CLAIM }
     :: d_step { lose_grant(); in_order(); CLAIM }
+#if RECOVERIES > 0
+    :: d_step { apply_recovery(); in_order(); CLAIM }
+    :: d_step { old_generation_renews(0); in_order(); CLAIM }
+    :: d_step { node_joins(); in_order(); CLAIM }
+#endif
 #if LOWERINGS > 0
     :: d_step { apply_lower_ttl(); in_order(); CLAIM }
     :: d_step { renew(0, A, 1); in_order(); CLAIM }

@@ -15,6 +15,7 @@ class Bounds:
     promises: int = 0
     executors: int = 0  # changes of the executor at site B
     operators: int = 0
+    recoveries: int = 0
     calm: int = 0  # 1: no server restarts and no agent fences; 2: no process restarts either
     steady: int = 0  # all clocks of one rate, no guest freezes
 
@@ -35,6 +36,7 @@ class Goal:
 
 
 SWITCHED = Bounds(epochs=2, switches=2)
+RECOVERED = Bounds(epochs=3, recoveries=1)
 PROMISED = Bounds(epochs=2, promises=1)
 PROMISED_CALM = Bounds(epochs=2, promises=1, calm=2)
 PROMISED_BACK = Bounds(epochs=3, promises=1, calm=2)
@@ -46,6 +48,7 @@ HOLDS: dict[str, Bounds] = {
     "disarmed and armed again": Bounds(epochs=3, switches=2),
     "disarmed and armed again, two renewals at once": Bounds(transmissions=2, epochs=2, switches=2),
     "the ttl is lowered": Bounds(transmissions=2, epochs=3, lowerings=1),
+    "a forced recovery, and the old generation lives": RECOVERED,
     "promises": PROMISED,
     "promises, granted again or moved and moved back": PROMISED_BACK,
     "promises, the ttl is lowered": Bounds(epochs=2, promises=1, lowerings=1, calm=1),
@@ -60,6 +63,9 @@ HOLDS_DEEP: dict[str, Bounds] = {
 
 # Transitions that need promises, and bounds in which they can happen.
 FIRES: dict[str, Bounds] = {
+    "apply_recovery": RECOVERED,
+    "old_generation_renews": RECOVERED,
+    "node_joins": RECOVERED,
     "tick_is_missed_at": PROMISED_CALM,
     "node_learns": PROMISED_CALM,
     "process_restarts": PROMISED,
@@ -103,6 +109,7 @@ BROKEN: dict[str, Broken] = {
     "CLOSE_LEAVES_BYPASS": Broken("closing a guard leaves its bypass", SWITCHED),
     "BYPASS_AFTER_CLOSE": Broken("a late bypass opens a guard that was closed for its epoch", SWITCHED),
     "STATE_GOES_BACK": Broken("a restarted node acts on its snapshot before it has caught up with the log", SWITCHED),
+    "EXPIRY_PROVES_AFTER_RECOVERY": Broken("in a new generation, an expiry is proof for a lease of the old one", RECOVERED),
     # promises
     "EXPIRY_PROVES_WHILE_PROMISED": Broken("an expiry is proof without PROMISES_ENDED", PROMISED_CALM),
     "END_SAID_WHILE_PROMISED": Broken("PROMISES_ENDED is said while what was promised still runs", PROMISED_CALM),
@@ -139,6 +146,8 @@ REACHABLE: dict[str, Goal] = {
     "armed again, and an expiry's certificate": Goal("switched == 2 && expiry_proof && running", SWITCHED),
     "a lowered ttl works after the promotion": Goal("primary == B && lease_ttl == TTL_LOWERED && PASSES(B)",
                                                        Bounds(epochs=2, lowerings=1)),
+    "open in the old generation when its lease has expired in the new one": Goal("recovered && lease == EXPIRED && PASSES(A)", RECOVERED),
+    "an agent's certificate after a recovery": Goal("recovered && epoch == 1 && agent_proof && running", RECOVERED),
     "open on a promise when its lease has expired": Goal("lease == EXPIRED && running && PASSES(A)", PROMISED_CALM),
     "a promise and the answer to a renewal at once": Goal("question[A].state == PROMISED && tx[0].accepted && epoch == 1", PROMISED_CALM),
     "promises have ended before the expiry": Goal("ended && lease == REVOKED", PROMISED_CALM),
@@ -157,10 +166,8 @@ NOT_MODELLED: dict[str, str] = {
     "fsm_opinion": "evidence",
     "fsm_gates_noted": "for people",
     "fsm_sighting": "the veto only refuses a promotion",
-    "fsm_member_add": "who is a member moves no right",
     "fsm_member_remove": "a holder that is removed only stops renewing",
     "fsm_member_set": "who votes moves no right",
     "fsm_lead": "who leads moves no right",
-    "fsm_recover": "revokes every lease and voids every proof; that the lost nodes are dead is a person's word",
     "fsm_step_skip": "a safety step cannot be skipped",
 }
