@@ -200,16 +200,7 @@ static void a_certificate_of_another_authority_is_refused(void **state)
 static void a_dialer_whom_only_its_own_authority_knows_is_refused(void **state)
 {
     (void)state;
-    FILE *both = fopen(tls_fixture_path("both", "crt"), "we");
-    static const char *const names[] = { "other-ca", "ca" };
-    for (unsigned i = 0; i < 2; i++) {
-        char text[4096];
-        FILE *file = fopen(tls_fixture_path(names[i], "crt"), "re");
-        size_t got = fread(text, 1, sizeof text, file);
-        assert_int_equal(fwrite(text, 1, got, both), got);
-        fclose(file);
-    }
-    fclose(both);
+    tls_fixture_join("both", "other-ca", "ca");
     expect_refusal(context("node1", "ca"), context("stranger2", "both"), "answer: it refuses this side: unknown CA",
                    "(node 2) is not accepted: ");
 }
@@ -277,36 +268,46 @@ static void on_plain_connected(uv_connect_t *connect, int uv_status)
     *(bool *)connect->data = true;
 }
 
-static void who_is_silent_is_dropped_and_who_only_knocks_is_not_logged(void **state)
+/* A socket without our protocol, connected to node 1. */
+static void plain_open(uv_tcp_t *tcp)
 {
-    (void)state;
-    uv_tcp_t knock;
     uv_connect_t connect;
     struct sockaddr_in to;
     char host[ADDRESS_MAX_BYTES];
-    bool connected = false, closed = false;
-    node_open(&one, 1, context("node1", "ca"));
-    logged[0] = '\0';
+    bool connected = false;
     snprintf(host, sizeof host, "%.*s", (int)strcspn(address[0], ":"), address[0]);
     assert_int_equal(uv_ip4_addr(host, 7400, &to), 0);
-    for (unsigned silent = 0; silent < 2; silent++) {
-        connected = closed = false;
-        connect.data = &connected;
-        knock.data = &closed;
-        assert_int_equal(uv_tcp_init(&loop, &knock), 0);
-        assert_int_equal(uv_tcp_connect(&connect, &knock, (struct sockaddr *)&to, on_plain_connected), 0);
-        while (!connected)
-            uv_run(&loop, UV_RUN_ONCE);
-        while (silent != 0 && transport_counters(one.transport).refused_slow == 0)
-            uv_run(&loop, UV_RUN_ONCE);
-        uv_close((uv_handle_t *)&knock, on_plain_closed);
-        while (!closed)
-            uv_run(&loop, UV_RUN_ONCE);
-        for (unsigned turn = 0; turn < 20; turn++)
-            uv_run(&loop, UV_RUN_NOWAIT);
-        if (silent == 0)
-            assert_string_equal(logged, "");
-    }
+    connect.data = &connected;
+    assert_int_equal(uv_tcp_init(&loop, tcp), 0);
+    assert_int_equal(uv_tcp_connect(&connect, tcp, (struct sockaddr *)&to, on_plain_connected), 0);
+    while (!connected)
+        uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void plain_close(uv_tcp_t *tcp)
+{
+    bool closed = false;
+    tcp->data = &closed;
+    uv_close((uv_handle_t *)tcp, on_plain_closed);
+    while (!closed)
+        uv_run(&loop, UV_RUN_ONCE);
+    for (unsigned turn = 0; turn < 20; turn++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+static void who_is_silent_is_dropped_and_who_only_knocks_is_not_logged(void **state)
+{
+    (void)state;
+    uv_tcp_t tcp;
+    node_open(&one, 1, context("node1", "ca"));
+    logged[0] = '\0';
+    plain_open(&tcp);
+    plain_close(&tcp);
+    assert_string_equal(logged, "");
+    plain_open(&tcp);
+    while (transport_counters(one.transport).refused_slow == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    plain_close(&tcp);
     expect_said("the log", logged, "no hello in time");
     node_close(&one);
 }
@@ -317,37 +318,25 @@ static void who_goes_on_before_the_answer_is_refused(void **state)
     (void)state;
     uint8_t bytes[HELLO_BYTES + 1] = { 0 };
     struct hello h = { .kind = HELLO_MESSAGES, .cluster = 11, .from = 2, .to = 1 };
+    struct transport_counters c = { 0 };
     uv_tcp_t tcp;
-    uv_connect_t connect;
-    struct sockaddr_in to;
-    char host[ADDRESS_MAX_BYTES];
     strcpy(h.from_address, address[1]);
     strcpy(h.to_address, address[0]);
     hello_encode(&h, bytes);
-    snprintf(host, sizeof host, "%.*s", (int)strcspn(address[0], ":"), address[0]);
-    assert_int_equal(uv_ip4_addr(host, 7400, &to), 0);
     node_open(&one, 1, NULL);
     for (size_t more = 0; more < 2; more++) {
-        bool connected = false, closed = false;
         uv_buf_t buf = uv_buf_init((char *)bytes, (unsigned)(HELLO_BYTES + more));
-        connect.data = &connected;
-        tcp.data = &closed;
-        assert_int_equal(uv_tcp_init(&loop, &tcp), 0);
-        assert_int_equal(uv_tcp_connect(&connect, &tcp, (struct sockaddr *)&to, on_plain_connected), 0);
-        while (!connected)
-            uv_run(&loop, UV_RUN_ONCE);
+        plain_open(&tcp);
         assert_int_equal(uv_try_write((uv_stream_t *)&tcp, &buf, 1), HELLO_BYTES + more);
-        for (struct transport_counters c = { 0 }; c.accepted + c.refused_hello <= more;) {
+        while (c.accepted + c.refused_hello <= more) {
             uv_run(&loop, UV_RUN_ONCE);
             c = transport_counters(one.transport);
         }
-        assert_int_equal(transport_counters(one.transport).accepted, 1);
-        assert_int_equal(transport_counters(one.transport).refused_hello, more);
+        assert_int_equal(c.accepted, 1);
+        assert_int_equal(c.refused_hello, more);
         close_channel(one.channel);
         one.channel = NULL;
-        uv_close((uv_handle_t *)&tcp, on_plain_closed);
-        while (!closed)
-            uv_run(&loop, UV_RUN_ONCE);
+        plain_close(&tcp);
     }
     node_close(&one);
 }

@@ -131,6 +131,23 @@ void tls_fixture_certificate(const char *name, const struct tls_fixture_certific
     EVP_PKEY_free(authority_key);
 }
 
+void tls_fixture_join(const char *name, const char *first, const char *second)
+{
+    const char *names[] = { first, second };
+    char text[4096];
+    FILE *both = fopen(tls_fixture_path(name, "crt"), "we");
+
+    ASSERT(both != NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        FILE *file = fopen(tls_fixture_path(names[i], "crt"), "re");
+        ASSERT(file != NULL);
+        size_t got = fread(text, 1, sizeof text, file);
+        ASSERT(got > 0 && got < sizeof text && fwrite(text, 1, got, both) == got);
+        ASSERT(fclose(file) == 0);
+    }
+    ASSERT(fclose(both) == 0);
+}
+
 struct tls_context *tls_fixture_context(const char *name, const char *authority)
 {
     struct tls_files files = { .certificate = tls_fixture_path(name, "crt"),

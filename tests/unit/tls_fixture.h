@@ -21,6 +21,9 @@ struct tls_fixture_certificate {
 /* NAME.crt and NAME.key, replacing what is there. */
 void tls_fixture_certificate(const char *name, const struct tls_fixture_certificate *what);
 
+/* NAME.crt: two authorities. */
+void tls_fixture_join(const char *name, const char *first, const char *second);
+
 /* DIRECTORY/NAME.ENDING; the text stays valid for eight further calls. */
 const char *tls_fixture_path(const char *name, const char *ending);
 
