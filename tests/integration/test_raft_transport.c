@@ -105,9 +105,9 @@ static void on_channel_closed(void *ctx)
     channels_closed++;
 }
 
-static void on_node_closed(void *ctx)
+static void on_closed(void *ctx)
 {
-    ((struct node *)ctx)->closed = true;
+    *(bool *)ctx = true;
 }
 
 static void close_channel(struct channel *channel)
@@ -124,7 +124,7 @@ static void node_close(struct node *n)
 {
     close_channel(n->channel);
     close_channel(n->backward);
-    transport_close(n->transport, on_node_closed, n);
+    transport_close(n->transport, on_closed, &n->closed);
     while (!n->closed)
         uv_run(&loop, UV_RUN_ONCE);
     transport_destroy(n->transport);
@@ -503,11 +503,6 @@ static void on_cut_off(void *ctx, const struct error *err)
     *(bool *)ctx = true;
 }
 
-static void on_messages_closed(void *ctx)
-{
-    *(bool *)ctx = true;
-}
-
 static void a_removed_members_messages_are_taken_no_more(void **state)
 {
     (void)state;
@@ -531,7 +526,7 @@ static void a_removed_members_messages_are_taken_no_more(void **state)
     two_is_member = false;
     while (!cut_off)
         uv_run(&loop, UV_RUN_ONCE);
-    messages_close(messages, on_messages_closed, &closed);
+    messages_close(messages, on_closed, &closed);
     while (!closed)
         uv_run(&loop, UV_RUN_ONCE);
     node_close(&two);
