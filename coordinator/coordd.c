@@ -14,6 +14,7 @@
 #include "config_text.h"
 #include "daemon.h"
 #include "io/log.h"
+#include "recover.h"
 
 #define EXIT_USAGE 2 /* docs/man/coordd.8 lists all of them; 42 is daemon.h's */
 #define DEFAULT_CONFIG "/etc/coord/node.yaml"
@@ -23,6 +24,7 @@ static const char usage[] =
     "       coordd bootstrap [-c FILE]   once, at each first member: create data_dir of a new cluster\n"
     "       coordd join [-c FILE] --cluster ID [--generation N]   once, at a node that `coordctl members add` has "
     "named\n"
+    "       coordd recover [-c FILE] [--force --reason TEXT --confirm CLUSTER]   when most voters are lost for good\n"
     "       coordd quarantine [-c FILE]  put the log of a damaged data_dir aside and say how the node comes back\n"
     "       coordd config sample         print a commented node file\n"
     "       coordd --help | --version\n"
@@ -37,11 +39,14 @@ struct command_line {
     const char *path;
     const char *cluster;
     uint64_t generation;
+    struct recover_line recover;
 };
 
-static const struct option options[] = { { "cluster", required_argument, NULL, 'C' },
-                                         { "generation", required_argument, NULL, 'G' },
-                                         { NULL, 0, NULL, 0 } };
+static const struct option options[] = {
+    { "cluster", required_argument, NULL, 'C' }, { "generation", required_argument, NULL, 'G' },
+    { "force", no_argument, NULL, 'F' },         { "reason", required_argument, NULL, 'R' },
+    { "confirm", required_argument, NULL, 'Y' }, { NULL, 0, NULL, 0 }
+};
 
 static int load(struct node_config *config, const char *path)
 {
@@ -162,6 +167,12 @@ static bool take_options(int argc, char **argv, struct command_line *line)
             line->cluster = optarg;
         else if (code == 'G')
             line->generation = strtoull(optarg, NULL, 10);
+        else if (code == 'F')
+            line->recover.force = true;
+        else if (code == 'R')
+            line->recover.reason = optarg;
+        else if (code == 'Y')
+            line->recover.confirm = optarg;
         else
             return false;
     }
@@ -170,7 +181,7 @@ static bool take_options(int argc, char **argv, struct command_line *line)
 
 static bool known_verb(const char *verb)
 {
-    static const char *const verbs[] = { "run", "bootstrap", "join", "quarantine" };
+    static const char *const verbs[] = { "run", "bootstrap", "join", "quarantine", "recover" };
 
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(verbs[i], verb) == 0)
@@ -181,7 +192,9 @@ static bool known_verb(const char *verb)
 int main(int argc, char **argv)
 {
     static struct node_config config;
-    struct command_line line = { .path = DEFAULT_CONFIG, .cluster = "", .generation = 1 };
+    struct command_line line = {
+        .path = DEFAULT_CONFIG, .cluster = "", .generation = 1, .recover = { .reason = "", .confirm = "" }
+    };
     const char *verb = argc > 1 ? argv[1] : "";
 
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
@@ -208,6 +221,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     if (strcmp(verb, "quarantine") == 0)
         return quarantine(&config);
+    if (strcmp(verb, "recover") == 0)
+        return recover_run(&config, &line.recover);
     if (strcmp(verb, "join") == 0)
         return join(&config, &line);
     return strcmp(verb, "bootstrap") == 0 ? bootstrap(&config) : run(&config);

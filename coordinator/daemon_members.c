@@ -21,6 +21,8 @@ void daemon_follow_members(struct daemon *d)
     struct membership_step step;
     struct error err;
 
+    if (daemon_recovery_due(d)) /* the state's list is that of before */
+        return;
     if (!rnode_members_follow(node_uv_rnode(d->node), d->state, d->self, &step, &err))
         return;
     if (err.status == STATUS_OK)
@@ -92,7 +94,7 @@ void daemon_recover(struct daemon *d)
         return;
     d->recovering = true;
     command_clear(c, COMMAND_RECOVER);
-    (void)text_copy(c->who, sizeof c->who, generation->who);
+    text_set(c->who, sizeof c->who, "%s", generation->who);
     c->recover.generation = generation->number;
     c->recover.node = d->self;
     text_set(c->recover.reason, sizeof c->recover.reason, "%s", generation->reason);

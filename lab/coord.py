@@ -92,11 +92,18 @@ class CoordNode:
         self._write_files()
         self.processes.run([str(self.programs / "coordd"), "bootstrap", "-c", str(self.config_file)], user=USER)
 
-    def join(self, cluster: str, generation: int = 1) -> None:
+    def join(self, *options: str) -> None:
         """The same for a node that `coordctl members add` has named."""
         self._write_files()
-        self.processes.run([str(self.programs / "coordd"), "join", "-c", str(self.config_file), "--cluster", cluster,
-                            "--generation", str(generation)], user=USER)
+        self.processes.run([str(self.programs / "coordd"), "join", "-c", str(self.config_file), *options], user=USER)
+
+    def recover_text(self, *options: str, code: int = 0) -> str:
+        """What `coordd recover` says; it must end with that code."""
+        argv = ["runuser", "-u", USER, "--", str(self.programs / "coordd"), "recover", "-c", str(self.config_file), *options]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, cwd="/")
+        if done.returncode != code:
+            raise LabError(f"`{' '.join(argv)}` ended with {done.returncode}, not {code}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
 
     def exit_code(self, timeout_s: float = 10) -> int:
         """Waits for its end."""

@@ -146,10 +146,15 @@ static uv_stream_t *stream_begin(struct transport *t, enum pump_direction direct
     return stream;
 }
 
+static bool perhaps_newer(const struct transport *t, node_id id)
+{
+    return t->config.perhaps_newer != NULL && t->config.perhaps_newer(t->config.ctx, id);
+}
+
 /* Of the member list, or perhaps only not in it yet. */
 static bool acceptable(const struct transport *t, node_id id)
 {
-    return t->config.member_address(t->config.ctx, id) != NULL || t->config.perhaps_newer(t->config.ctx, id);
+    return t->config.member_address(t->config.ctx, id) != NULL || perhaps_newer(t, id);
 }
 
 void transport_follow_members(struct transport *t)
@@ -246,7 +251,7 @@ static enum hello_verdict judge(struct transport *t, const struct incoming *in, 
                                  .self_address = t->address,
                                  .generation = t->config.generation,
                                  .member_address = t->config.member_address(t->config.ctx, h->from),
-                                 .perhaps_newer = t->config.perhaps_newer(t->config.ctx, h->from),
+                                 .perhaps_newer = perhaps_newer(t, h->from),
                                  .certificate = channel_peer(in->channel) };
     enum hello_verdict verdict = hello_judge(h, &facts);
     if (verdict == HELLO_ACCEPTED && h->kind == HELLO_RAFT && (t->accept_cb == NULL || free_stream(t) == NULL))
@@ -413,7 +418,7 @@ static void on_raft_dialed(void *ctx, struct channel *channel, const struct erro
         stream = stream_begin(t, PUMP_OUT, d->to, channel);
     bool canceled = err != NULL && err->status == STATUS_CANCELED;
     request->cb(request, stream, stream != NULL ? 0 : canceled ? RAFT_CANCELED : RAFT_NOCONNECTION);
-    if (removed && !t->closing)
+    if (removed && !t->closing && t->config.on_removed != NULL)
         t->config.on_removed(t->config.ctx, d->to);
     part_closed(t);
 }

@@ -30,9 +30,9 @@ struct transport_config {
     void *ctx;
     uint64_t generation;
     const char *(*member_address)(void *ctx, node_id id); /* NULL: no member */
-    bool (*perhaps_newer)(void *ctx,
-                          node_id id); /* of one that is no member: it may be one that is not known here yet */
-    void (*on_removed)(void *ctx, node_id told_by); /* a member says that no member has this node's id */
+    bool (*perhaps_newer)(
+        void *ctx, node_id id); /* of one that is no member: it may be one that is not known here yet; NULL: never */
+    void (*on_removed)(void *ctx, node_id told_by); /* a member says that no member has this node's id; may be NULL */
     void (*on_messages)(void *ctx, node_id from, struct channel *channel); /* gives the channel, ready and paused */
 };
 

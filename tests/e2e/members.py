@@ -15,7 +15,7 @@ def add(stage: Stage, at: CoordNode, name: str) -> None:
     answer = at.ctl("members", "add", name, "--site", new.site, "--address", new.raft_address, "--witness")
     stage.expect(answer["id"] == new.me.id, f"{name} is given the id {new.me.id}, which nobody had before")
     join = next(step for step in answer["next"] if step.startswith("coordd join"))
-    new.join(join.split("--cluster ")[1].split()[0])
+    new.join(*join.split()[4:])
     new.start()
     stage.lab.until(lambda: roles(at)[name] in ("voter", "leader"), 20, f"{name} a voter")
     stage.say(f"  {name} has caught up and votes")
@@ -67,3 +67,31 @@ def a_leader_that_is_removed_hands_over_first(stage: Stage) -> None:
     lab.until(lambda: at.leader() in ("a1", "b1"), 20, "another leader")
     stage.direct["site-a"].await_acks(100, lab.a.address)
     stage.nothing_moved()
+
+
+@scenario(nodes=("a1", "b1", "c1", "c2"), first=("a1", "b1", "c1"))
+def a_survivor_is_recovered_when_two_of_three_are_lost(stage: Stage) -> None:
+    lab = stage.lab
+    node, lost = lab.node("a1"), lab.node("c1")
+    node.kill()
+    cluster = node.recover_text().split(" of cluster ")[1][:16]
+    typed = ("--force", "--reason", "two hosts burnt", "--confirm")
+    stage.expect("answers at" in node.recover_text(*typed, cluster, code=1), "refused while other members answer")
+    lab.node("b1").kill()
+    lost.kill()
+    stage.expect("it is typed" in node.recover_text(*typed, "yes", code=1), "refused without the cluster's id")
+    node.recover_text(*typed, cluster)
+    node.start()
+    lab.until(lambda: set(roles(node)) == {"a1"}, 20, "a cluster of one")
+    stage.expect(node.ctl("members", "list")["generation"] == 2, "generation 2 has begun")
+    events = [event["text"] for event in node.ctl("events")["events"]]
+    stage.expect(any("forced recovery by" in text and "two hosts burnt" in text for text in events), "and says who did it and why")
+    stage.direct["site-a"].await_acks(len(stage.direct["site-a"].acks()) + 50, lab.a.address, timeout_s=30)
+    stage.expect(node.service()["epoch"] > 1_000_000, "the primary has its right again, under an epoch above all of before")
+    since = lost.log.stat().st_size
+    lost.start()
+    lost.await_log("forced recovery", since)
+    stage.say("  one that was lost comes back and is refused")
+    lost.kill()
+    add(stage, node, "c2")
+    stage.expect(lab.server("site-b").in_recovery(), "site-b is still a standby")

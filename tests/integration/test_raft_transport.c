@@ -54,18 +54,6 @@ static const char *member_address(void *ctx, node_id id)
     return id == 1 ? address[0] : id == 2 && two_is_member ? address[1] : NULL;
 }
 
-static bool perhaps_newer(void *ctx, node_id id)
-{
-    (void)ctx, (void)id;
-    return false;
-}
-
-static void on_removed(void *ctx, node_id told_by)
-{
-    (void)ctx;
-    assert_true(told_by == 1);
-}
-
 static void on_messages(void *ctx, node_id from, struct channel *channel)
 {
     struct node *n = ctx;
@@ -89,8 +77,6 @@ static void node_open(struct node *n, node_id id, struct tls_context *tls)
                                        .snapshot_bytes_max = 1 << 20,
                                        .ctx = n,
                                        .member_address = member_address,
-                                       .perhaps_newer = perhaps_newer,
-                                       .on_removed = on_removed,
                                        .on_messages = on_messages };
     *n = (struct node){ .tls = tls };
     n->transport = transport_create(&config, &err);
