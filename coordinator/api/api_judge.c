@@ -100,6 +100,17 @@ static void judge_primary(const struct state *s, service_id service, int64_t now
         if (target != SITE_NONE)
             text_set(out->way_out, sizeof out->way_out, "coordctl promote %s -s %s", state_site_name(s, target),
                      svc->config.name);
+    } else if (lease_ended(&svc->lease) && svc->lease.promises_ended_index == 0 &&
+               view->executor != svc->lease.holder && state_promiser_heard(s, svc) == 0 &&
+               svc->lease.renewed_index > s->generation_index) {
+        text_set(out->summary, sizeof out->summary,
+                 "the lease of %s (epoch %" PRIu64 ") is %s, its holder was replaced, and no node is in contact that "
+                 "can say that no promise extends it: nothing is written",
+                 primary, svc->lease.epoch, lease_state_word(svc->lease.state));
+        text_set(out->way_out, sizeof out->way_out,
+                 "start the coordinator that held it, or switch its server off and coordctl promote SITE -s %s, then "
+                 "coordctl approve ID --fenced",
+                 svc->config.name);
     } else if (!lease_live(&svc->lease)) {
         text_set(out->summary, sizeof out->summary,
                  "the lease of %s (epoch %" PRIu64 ") is %s: nothing is written until it is granted again", primary,

@@ -40,6 +40,13 @@ static bool last_holder_may_go_on(const struct service *svc, node_id asks)
            svc->config.site_count > 1 && !certificate_counts(&svc->proof, CERT_AGENT, &svc->lease);
 }
 
+/* The lost part of the log may have given the right to another site, whose guard may be open until a ttl has passed. Who gave that part up has
+ * also given up the nodes that may have promised something. */
+static bool of_an_earlier_generation(const struct state *s, const struct lease *lease)
+{
+    return s->generation_index != 0 && lease->renewed_index <= s->generation_index;
+}
+
 static const char *grant_refused(const struct state *s, const struct service *svc, const struct command_grant *in)
 {
     if (in->site >= SITES_MAX || service_config_site(&svc->config, in->site) == (const struct site_config *)0)
@@ -54,7 +61,9 @@ static const char *grant_refused(const struct state *s, const struct service *sv
         return "an operation is ending the old epoch: it goes on, or is aborted";
     if (service_enforced(svc) && !believed(svc, in->enforcement).enforcing)
         return "the server's lease_guard is not enforcing";
-    if (last_holder_may_go_on(svc, in->node))
+    if (of_an_earlier_generation(s, &svc->lease) && svc->lease.state == LEASE_REVOKED)
+        return "the lease is of before the recovery: it runs out first";
+    if (!of_an_earlier_generation(s, &svc->lease) && last_holder_may_go_on(svc, in->node))
         return "the last holder may go on by promises: another site's node says when they are over";
     if (svc->primary == SITE_NONE)
         return in->site == svc->config.primary

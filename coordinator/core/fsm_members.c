@@ -217,9 +217,7 @@ static void void_rights(struct state *s)
 
         if (!svc->present)
             continue;
-        if (lease_live(&svc->lease))
-            (void)lease_revoke(&svc->lease, svc->lease.epoch, s->applied_index);
-        svc->lease.enforcement.enforcing = false;
+        lease_void(&svc->lease, s->applied_index, svc->config.timing.ttl_ms);
         certificate_void_all(&svc->proof);
     }
 }
@@ -246,6 +244,7 @@ void fsm_recover(struct state *s, const struct command *c, struct outcome *o)
     }
     s->members[kept].voter = true;
     s->generation = in->generation;
+    s->generation_index = s->applied_index;
     void_rights(s);
     o->value = s->generation;
 }

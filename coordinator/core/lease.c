@@ -154,6 +154,18 @@ const char *lease_expire(struct lease *l, epoch_t epoch, uint64_t renewed_index,
     return (const char *)0;
 }
 
+void lease_void(struct lease *l, uint64_t index, uint32_t ttl_ms)
+{
+    if (l->state == LEASE_NONE)
+        return;
+    l->state = LEASE_REVOKED;
+    l->renewed_index = index;
+    l->ended_index = index;
+    l->promises_ended_index = 0;
+    l->ttl_ms = longer(ttl_ms, l->ttl_ms);
+    l->enforcement.enforcing = false;
+}
+
 const char *lease_end_promises(struct lease *l, epoch_t epoch, uint64_t index)
 {
     if (l->epoch != epoch)

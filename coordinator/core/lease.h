@@ -86,6 +86,8 @@ const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t
                         struct enforcement enforcement);
 const char *lease_revoke(struct lease *l, epoch_t epoch, uint64_t index);
 const char *lease_expire(struct lease *l, epoch_t epoch, uint64_t renewed_index, uint64_t index);
+/* After `index` nothing is known of who holds what of before: it has to run out anew, and its end proves nothing. */
+void lease_void(struct lease *l, uint64_t index, uint32_t ttl_ms);
 /* A node that its holder needs a promise of gives none for it any more, and all that it gave have run out. */
 const char *lease_end_promises(struct lease *l, epoch_t epoch, uint64_t index);
 

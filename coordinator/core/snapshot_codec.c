@@ -183,6 +183,7 @@ static void visit_state(struct codec *c, struct state *s)
     codec_u64(c, &s->cluster_id);
     codec_u8(c, &s->cluster_version);
     codec_u64(c, &s->generation);
+    codec_u64(c, &s->generation_index);
     codec_u64(c, &s->quorum_term);
     codec_u64(c, &s->quorum_index);
     codec_i64(c, &s->quorum_ms);

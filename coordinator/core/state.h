@@ -69,10 +69,11 @@ struct state {
     uint64_t applied_index;
     int64_t now_ms; /* display time of the last entry; never moves back */
     uint64_t cluster_id;
-    uint8_t cluster_version; /* what every member reads (core/version.h); rises only */
-    uint64_t generation;     /* one life of the Raft cluster: 1, and one more with each forced recovery */
-    node_id next_member_id;  /* ids rise and are never given again: an id below it without a member was removed */
-    node_id lead_wanted;     /* a person asked this node to lead, until lead_wanted_ms of display time; 0: nobody did */
+    uint8_t cluster_version;   /* what every member reads (core/version.h); rises only */
+    uint64_t generation;       /* one life of the Raft cluster: 1, and one more with each forced recovery */
+    uint64_t generation_index; /* the entry with which it began; 0: the first one */
+    node_id next_member_id;    /* ids rise and are never given again: an id below it without a member was removed */
+    node_id lead_wanted; /* a person asked this node to lead, until lead_wanted_ms of display time; 0: nobody did */
     int64_t lead_wanted_ms;
     uint64_t quorum_term; /* of the leader that last came to power without knowing of a quorum before it; 0: none yet */
     uint64_t

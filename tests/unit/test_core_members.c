@@ -356,11 +356,38 @@ static void a_recovery_leaves_one_member_and_no_right_of_before(void **state)
     assert_true(member_removed(&k->state, NODE_B));
     assert_int_equal(core_app(k)->lease.state, LEASE_REVOKED);
     assert_refused(core_renew(k, true), k);
+    assert_refused(core_grant(k, A, true), k); /* what was lost may have given the right to another site */
+    core_expect_reason(k, "it runs out first");
     assert_accepted(core_expire_alone(k), k);
     assert_false(certificate_any(&core_app(k)->proof, &core_app(k)->lease, NULL));
     assert_accepted(core_grant(k, A, true), k); /* the site gets its right again, under an epoch above all of before */
     assert_true(core_app(k)->lease.epoch > before + 1000);
     assert_true(core_event_says(k, EVENT_ALARM, "generation 2 begins with node a1 alone: a forced recovery by test"));
+}
+
+static void what_had_expired_before_the_recovery_runs_out_anew(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(core_expire(k), k);
+    assert_accepted(recover(k, 2, NODE_A), k);
+    assert_int_equal(core_app(k)->lease.state, LEASE_REVOKED);
+    assert_int_equal(core_app(k)->lease.renewed_index, k->state.applied_index);
+    assert_refused(core_grant(k, A, true), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_grant(k, A, true), k);
+}
+
+/* The old holder and all that may have promised it something are given up with the old generation: nobody is left to say that it is over. */
+static void a_new_node_at_the_primarys_site_is_granted_after_a_recovery(void **state)
+{
+    struct core *k = *state;
+
+    assert_accepted(recover(k, 2, NODE_C), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(add(k, "a2", "site-a", "10.0.0.9:7400"), k);
+    assert_accepted(core_executor(k, A, NODE_C + 1), k);
+    assert_accepted(core_grant(k, A, true), k);
 }
 
 static void an_expiry_of_before_the_recovery_proves_nothing_after_it(void **state)
@@ -402,6 +429,8 @@ int main(void)
         TEST(the_silent_leave_first_and_the_heard_only_when_the_new_ones_vote),
         TEST(the_leader_removes_everybody_but_itself),
         TEST(a_recovery_leaves_one_member_and_no_right_of_before),
+        TEST(what_had_expired_before_the_recovery_runs_out_anew),
+        TEST(a_new_node_at_the_primarys_site_is_granted_after_a_recovery),
         TEST(an_expiry_of_before_the_recovery_proves_nothing_after_it),
     };
 
