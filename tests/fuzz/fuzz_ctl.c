@@ -30,6 +30,14 @@ static int abort_operation(const struct ctl *ctl)
     return ctl_operation_action(ctl, "abort");
 }
 
+static int list_members(const struct ctl *ctl)
+{
+    struct ctl without_operand = *ctl;
+
+    without_operand.operand_count = 0;
+    return ctl_members(&without_operand);
+}
+
 /* Whatever a node says, a terminal only shows it. */
 static void assert_clean(const char *text, size_t length)
 {
@@ -43,9 +51,9 @@ static void assert_clean(const char *text, size_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int (*const commands[])(const struct ctl *ctl) = { ctl_status,    ctl_why,    ctl_events,
-                                                              ctl_incidents, ctl_report, ctl_config,
-                                                              ctl_promote,   arm,        abort_operation };
+    static int (*const commands[])(const struct ctl *ctl) = { ctl_status,      ctl_why,     ctl_events,  ctl_incidents,
+                                                              ctl_report,      ctl_config,  ctl_promote, arm,
+                                                              abort_operation, list_members };
     static const int codes[] = { 200, 202, 400, 404, 409, 503 };
     struct fuzz_input in = { data, size };
     struct ctl ctl = {
