@@ -4,6 +4,7 @@
  * same buffers twice), their callbacks are held back until close and answered with RAFT_CANCELED then, messages are dropped both ways. */
 #include "raft/io_guard.h"
 #include "raft/append_cut.h"
+#include "raft/io_guard_peers.h"
 #include "raft/lone_voter.h"
 
 #include "base/check.h"
@@ -12,16 +13,6 @@
 #include <string.h>
 
 #define HUNG_MIN_US (4 * 1000 * 1000) /* below the 5 s after which 0.22.1 retries a failed write on the wrong timer */
-
-#ifdef RAFT_VERSION_NUMBER
-#define MESSAGE_APPEND_ENTRIES RAFT_APPEND_ENTRIES
-#define MESSAGE_INSTALL_SNAPSHOT RAFT_INSTALL_SNAPSHOT
-#define MESSAGE_REQUEST_VOTE RAFT_REQUEST_VOTE
-#else
-#define MESSAGE_APPEND_ENTRIES RAFT_IO_APPEND_ENTRIES
-#define MESSAGE_INSTALL_SNAPSHOT RAFT_IO_INSTALL_SNAPSHOT
-#define MESSAGE_REQUEST_VOTE RAFT_IO_REQUEST_VOTE
-#endif
 
 struct io_guard_append {
     struct raft_io_append request; /* what inner is given */
@@ -137,30 +128,6 @@ static void at_rest(struct io_guard *g)
         g->config.after(g->config.ctx);
 }
 
-static void note_contact(struct io_guard *g, node_id id)
-{
-    struct io_guard_peer *slot = &g->peers[0];
-    for (size_t i = 0; i < sizeof g->peers / sizeof g->peers[0]; i++) {
-        struct io_guard_peer *peer = &g->peers[i];
-        if (peer->id == id) {
-            slot = peer;
-            break;
-        }
-        if (slot->id != 0 && (peer->id == 0 || peer->heard_us < slot->heard_us))
-            slot = peer; /* a free one, else that of the longest silence: a member that was replaced */
-    }
-    slot->id = id;
-    slot->heard_us = g->config.now_us(g->config.ctx);
-}
-
-int64_t io_guard_last_heard_us(const struct io_guard *g, node_id id)
-{
-    for (size_t i = 0; i < sizeof g->peers / sizeof g->peers[0]; i++)
-        if (g->peers[i].id == id && id != 0)
-            return g->peers[i].heard_us;
-    return INT64_MIN;
-}
-
 /* Frees what a message carries when libraft does not get it. */
 static void drop_message(struct raft_message *m)
 {
@@ -206,7 +173,11 @@ static void on_recv(struct raft_io *inner, struct raft_message *m)
         drop_message(m);
         return;
     }
-    note_contact(g, m->server_id);
+    io_guard_peer_heard(g, m->server_id);
+    if (!io_guard_peer_trusted(g, m)) {
+        drop_message(m);
+        return;
+    }
     if (m->type == MESSAGE_INSTALL_SNAPSHOT && g->snapshots_writing > 0) {
         g->install_snapshots_dropped++;
         drop_message(m);
@@ -334,6 +305,7 @@ static int guard_send(struct raft_io *outer, struct raft_io_send *req, const str
     struct io_guard *g = guard_of(outer);
     if (g->dead)
         return RAFT_NOCONNECTION; /* a vote or an acknowledgement that rests on a failed write must not leave */
+    io_guard_peer_sent(g, m);
     if (m->type == MESSAGE_INSTALL_SNAPSHOT && m->install_snapshot.last_index == g->loaded_index &&
         m->install_snapshot.last_term != g->loaded_term) {
         struct raft_message corrected = *m; /* every inner io turns it into bytes before it returns */

@@ -51,6 +51,9 @@ struct io_guard_config {
     int64_t (*now_us)(void *ctx);
     struct io_guard_receipt receipt;
     void *receipt_ctx;
+    void (*forgot)(void *ctx, node_id id, uint64_t acknowledged,
+                   uint64_t has); /* NULL: answers may overtake each other, as no real stream lets them */
+    void (*withheld)(void *ctx, node_id candidate); /* may be NULL */
 };
 
 struct io_guard_append;   /* one append under way */
@@ -59,6 +62,12 @@ struct io_guard_snapshot; /* one snapshot being written */
 struct io_guard_peer {
     node_id id;
     int64_t heard_us;
+    raft_term acked_term;
+    raft_index acked_index; /* what it has acknowledged to this node, the leader of that term */
+    raft_index has_index;   /* what it says that it has, when that is less */
+    unsigned answers_short; /* in a row, that said so */
+    int64_t short_since_us;
+    bool forgot;
 };
 
 struct io_guard {
@@ -81,6 +90,7 @@ struct io_guard {
     raft_io_close_cb close_cb;
     struct io_guard_peer peers[NODES_MAX + 1];
     uint64_t install_snapshots_dropped;
+    uint64_t votes_withheld;
 };
 
 /* Prepares guard->outer: hand it to raft_init in place of the inner one. */

@@ -16,6 +16,7 @@
 enum message_type {
     MESSAGE_FORWARD_REQUEST = 1,
     MESSAGE_FORWARD_ANSWER = 2,
+    MESSAGE_FORGOT = 3,       /* u64 acknowledged, u64 has: the leader to a member that has less than it acknowledged */
     MESSAGE_APPLICATION = 64, /* first one for the layers above: opinions, renewals, promises */
     MESSAGE_TYPE_MAX = 255,
 };

@@ -2,6 +2,7 @@
  * rnode close side by side (rnode's io closes the transport), then everything is freed. */
 #include "raft/node_uv.h"
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "io/clock.h"
 #include "io/log.h"
@@ -20,12 +21,14 @@
 #include <string.h>
 
 #define CONNECT_RETRY_MS 150
+#define TOLD_INTERVAL_US 5000000
 
 struct node_uv {
     struct node_uv_config config;
     struct storage_uv storage;
     struct receipt receipt;
     struct loop_watch *watch;
+    int64_t forgot_told_us, withheld_told_us; /* so that the log is not full of it */
     struct transport *transport;
     struct raft_io io;
     struct rnode *rnode;
@@ -99,11 +102,76 @@ static void on_messages_channel(void *ctx, node_id from, struct channel *channel
         channel_close(channel, on_channel_dropped, NULL); /* this node is closing */
 }
 
+static void on_fatal(void *ctx, const char *reason);
+
+/* The leader says that this node has forgotten what it acknowledged: the directory was wiped or is an old copy, and must not be started from. */
+static void condemned(struct node_uv *n, node_id from, const uint8_t *bytes, size_t length)
+{
+    struct reader r;
+    char reason[ERROR_TEXT_MAX];
+    struct error err = ERROR_NONE;
+    reader_init(&r, bytes, length);
+    uint64_t acknowledged = reader_u64(&r);
+    uint64_t has = reader_u64(&r);
+    if (!reader_done(&r) || rnode_leadership(n->rnode).leader != from)
+        return;
+    snprintf(reason, sizeof reason,
+             "this node has acknowledged entry %" PRIu64 " to node %" PRIu64 " and now has only %" PRIu64
+             ": its directory was wiped, or is an old copy",
+             acknowledged, from, has);
+    if (storage_uv_condemn(&n->storage, reason, &err) != STATUS_OK)
+        log_event(LOG_LEVEL_ERROR, "condemn_failed", "error=%s",
+                  err.text); /* the leader tells it again after the next start */
+    on_fatal(n, reason);
+}
+
+static bool due(int64_t *told_us)
+{
+    int64_t now = clock_now_us();
+    if (*told_us != 0 && now - *told_us < TOLD_INTERVAL_US)
+        return false;
+    *told_us = now;
+    return true;
+}
+
+static void on_forgot(void *ctx, node_id id, uint64_t acknowledged, uint64_t has)
+{
+    struct node_uv *n = ctx;
+    uint8_t bytes[16];
+    struct writer w;
+    if (!due(&n->forgot_told_us) || n->messages == NULL)
+        return;
+    log_event(LOG_LEVEL_ERROR, "member_forgot",
+              "member=%" PRIu64 " acknowledged=%" PRIu64 " has=%" PRIu64
+              " fix=\"it is heard no more: coordd quarantine there, then "
+              "remove it and add it again\"",
+              id, acknowledged, has);
+    writer_init(&w, bytes, sizeof bytes);
+    writer_u64(&w, acknowledged);
+    writer_u64(&w, has);
+    (void)messages_link(n->messages)
+        ->send(messages_link(n->messages)->ctx, id, MESSAGE_FORGOT, bytes, w.used); /* repeated */
+}
+
+static void on_withheld(void *ctx, node_id candidate)
+{
+    struct node_uv *n = ctx;
+    if (due(&n->withheld_told_us))
+        log_event(LOG_LEVEL_WARNING, "vote_withheld",
+                  "candidate=%" PRIu64
+                  " reason=\"this node's log is new and the candidate's is not: was it wiped and bootstrapped "
+                  "again?\" waits_for=\"a leader that another member elects\" way_out=\"start the other members; else "
+                  "coordd recover\"",
+                  candidate);
+}
+
 static void on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length)
 {
     struct node_uv *n = ctx;
     if (type == MESSAGE_FORWARD_REQUEST || type == MESSAGE_FORWARD_ANSWER)
         forward_receive(n->forward, from, type, bytes, length);
+    else if (type == MESSAGE_FORGOT)
+        condemned(n, from, bytes, length);
     else if (type >= MESSAGE_APPLICATION && n->config.on_message != NULL)
         n->config.on_message(n->config.ctx, from, type, bytes, length);
 }
@@ -237,6 +305,8 @@ static enum status rnode_make(struct node_uv *n, struct error *err)
                                    .on_tick = on_tick,
                                    .now_us = now_us,
                                    .fatal = on_fatal,
+                                   .on_forgot = on_forgot,
+                                   .on_withheld = on_withheld,
                                    .receipt = &receipt_hooks };
     n->rnode = rnode_create(&config, err);
     return n->rnode != NULL ? STATUS_OK : err->status;

@@ -150,6 +150,19 @@ static void on_fatal(void *ctx, const char *reason)
     node->config.fatal(node->config.ctx, reason);
 }
 
+static void on_forgot(void *ctx, node_id id, uint64_t acknowledged, uint64_t has)
+{
+    struct rnode *node = ctx;
+    node->config.on_forgot(node->config.ctx, id, acknowledged, has);
+}
+
+static void on_withheld(void *ctx, node_id candidate)
+{
+    struct rnode *node = ctx;
+    if (node->config.on_withheld != NULL)
+        node->config.on_withheld(node->config.ctx, candidate);
+}
+
 static void configure(struct rnode *node)
 {
     struct rnode_timing *t = &node->config.timing;
@@ -199,7 +212,9 @@ struct rnode *rnode_create(const struct rnode_config *config, struct error *err)
                                      .stalled = on_stalled,
                                      .fatal = on_fatal,
                                      .now_us = now_us,
-                                     .receipt_ctx = config->ctx };
+                                     .receipt_ctx = config->ctx,
+                                     .forgot = config->on_forgot != NULL ? on_forgot : NULL,
+                                     .withheld = on_withheld };
     if (config->receipt != NULL)
         guard.receipt = *config->receipt;
     io_guard_init(&node->guard, &guard);

@@ -81,6 +81,10 @@ struct rnode_config {
     /* Must end the process, or in a simulator mark the node as crashed. If it returns, the node does nothing any more: it sends,
      * stores and answers nothing until it is closed. */
     void (*fatal)(void *ctx, const char *reason);
+    /* A member has less than it acknowledged to this node, which leads or led: with each of its messages; it is heard no more. NULL: not looked at. */
+    void (*on_forgot)(void *ctx, node_id id, uint64_t acknowledged, uint64_t has);
+    /* This node's log is new, and a candidate's is not: it got no vote (raft/io_guard.h). May be NULL. */
+    void (*on_withheld)(void *ctx, node_id candidate);
     const struct io_guard_receipt *receipt; /* raft/io_guard.h, called with `ctx`; borrowed for the call; NULL: none */
 };
 

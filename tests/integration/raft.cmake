@@ -16,6 +16,8 @@ coord_test(test_raft_damage integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_r
            ${CMAKE_CURRENT_LIST_DIR}/test_raft_dir.c
            LINKS test_raft_harness coord_raft)
 set_tests_properties(test_raft_damage PROPERTIES TIMEOUT 600)
+coord_test(test_raft_forgot integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_forgot.c LINKS test_raft_harness)
+set_tests_properties(test_raft_forgot PROPERTIES TIMEOUT 600)
 add_executable(faultfs ${CMAKE_SOURCE_DIR}/tests/faultfs/faultfs.c ${CMAKE_SOURCE_DIR}/tests/faultfs/store.c)
 coord_test(test_raft_disk integration SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_raft_disk.c
            ${CMAKE_CURRENT_LIST_DIR}/fault_disk.c LINKS test_raft_harness)

@@ -108,21 +108,25 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+void cluster_bootstrap_node(struct cluster *c, unsigned id)
+{
+    char number[8];
+    int in, out;
+    snprintf(number, sizeof number, "%u", id);
+    char verb[] = "bootstrap";
+    char *argv[] = {
+        NULL, verb, c->nodes[id].dir, number, c->nodes[1].address, c->nodes[2].address, c->nodes[3].address, NULL
+    };
+    pid_t pid = peer_spawn(c, id, argv, &in, &out);
+    assert_int_equal(wait_for(pid), 0);
+    close(in);
+    close(out);
+}
+
 void cluster_bootstrap(struct cluster *c)
 {
-    for (unsigned id = 1; id <= CLUSTER_NODES; id++) {
-        char number[8];
-        int in, out;
-        snprintf(number, sizeof number, "%u", id);
-        char verb[] = "bootstrap";
-        char *argv[] = {
-            NULL, verb, c->nodes[id].dir, number, c->nodes[1].address, c->nodes[2].address, c->nodes[3].address, NULL
-        };
-        pid_t pid = peer_spawn(c, id, argv, &in, &out);
-        assert_int_equal(wait_for(pid), 0);
-        close(in);
-        close(out);
-    }
+    for (unsigned id = 1; id <= CLUSTER_NODES; id++)
+        cluster_bootstrap_node(c, id);
 }
 
 static void show_stderr(struct cluster *c, unsigned id)

@@ -33,6 +33,7 @@ void cluster_make(struct cluster *c);
 /* A certificate for node `id` as NAME.crt and NAME.key in the fixture's directory. */
 void cluster_certificate(unsigned id, const char *name, const char *authority);
 void cluster_bootstrap(struct cluster *c);
+void cluster_bootstrap_node(struct cluster *c, unsigned id);
 /* Kills what runs and removes the directory. */
 void cluster_remove(struct cluster *c);
 

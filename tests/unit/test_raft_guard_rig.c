@@ -166,6 +166,19 @@ static int64_t now_us(void *ctx)
 
 const struct raft_snapshot rig_snapshot = { .index = 40 };
 
+static void on_forgot(void *ctx, node_id id, uint64_t acknowledged, uint64_t has)
+{
+    struct rig *r = ctx;
+    r->forgot = id;
+    r->forgot_acknowledged = acknowledged;
+    r->forgot_has = has;
+}
+
+static void on_withheld(void *ctx, node_id candidate)
+{
+    ((struct rig *)ctx)->withheld = candidate;
+}
+
 static int on_receipt_term(void *ctx, uint64_t term, node_id vote)
 {
     struct rig *r = ctx;
@@ -220,7 +233,9 @@ int rig_setup(void **state)
         .fatal = on_fatal,
         .now_us = now_us,
         .receipt = { .term = on_receipt_term, .lower = on_receipt_lower, .stored = on_receipt_stored },
-        .receipt_ctx = r
+        .receipt_ctx = r,
+        .forgot = on_forgot,
+        .withheld = on_withheld
     };
     r->raft.io = rig_outer(r);
     io_guard_init(&r->guard, &config);

@@ -39,6 +39,8 @@ struct rig {
     unsigned after, ticked, stalled, fatals;
     char reason[300];
     int64_t now_us;
+    node_id forgot, withheld;
+    uint64_t forgot_acknowledged, forgot_has;
     /* seen by the receipt */
     int receipt_fails;
     uint64_t told_term, told_vote, lowered, stored;

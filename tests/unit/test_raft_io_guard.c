@@ -313,6 +313,97 @@ static void nothing_is_cut_when_the_receipt_cannot_be_lowered(void **state)
     assert_int_equal(r->fatals, 1);
 }
 
+static void answer(struct rig *r, raft_id from, raft_index rejected, raft_index last)
+{
+    struct raft_message m;
+    memset(&m, 0, sizeof m);
+    m.type = APPEND_ENTRIES_RESULT;
+    m.server_id = from;
+    m.append_entries_result.term = r->raft.current_term;
+    m.append_entries_result.rejected = rejected;
+    m.append_entries_result.last_log_index = last;
+    r->recv(&r->inner, &m);
+}
+
+static void a_member_that_has_less_than_it_acknowledged_is_heard_no_more(void **state)
+{
+    struct rig *r = *state;
+    r->raft.state = RAFT_LEADER;
+    r->raft.current_term = 4;
+    answer(r, 2, 0, 100);
+    answer(r, 3, 0, 50);
+    answer(r, 2, 120, 80);
+    answer(r, 2, 120, 80);
+    answer(r, 2, 0, 100);  /* those were late */
+    answer(r, 3, 120, 50); /* is behind, and has what it said */
+    answer(r, 3, 120, 50);
+    answer(r, 3, 120, 50);
+    assert_int_equal(r->forgot, 0);
+    for (int i = 0; i < 10; i++)
+        answer(r, 2, 120, 80); /* from an old connection, all at once */
+    answer(r, 2, 0, 100);
+    r->now_us += 500 * 1000;
+    answer(r, 2, 120, 80);
+    r->now_us += 100 * 1000;
+    answer(r, 2, 0, 80); /* it takes what begins there, and is still short */
+    r->now_us += 99 * 1000;
+    answer(r, 2, 120, 80);
+    assert_int_equal(r->forgot, 0);
+    r->now_us += 1000;
+    unsigned before = r->messages;
+    answer(r, 2, 120, 80);
+    assert_int_equal(r->forgot, 2);
+    assert_int_equal(r->forgot_acknowledged, 100);
+    assert_int_equal(r->forgot_has, 80);
+    r->raft.current_term = 9; /* it stays so */
+    rig_receive(r, REQUEST_VOTE, 2);
+    assert_int_equal(r->messages, before);
+    rig_receive(r, REQUEST_VOTE, 3);
+    assert_int_equal(r->messages, before + 1);
+}
+
+static void another_term_and_a_snapshot_begin_anew(void **state)
+{
+    struct rig *r = *state;
+    struct raft_io_send req;
+    struct raft_message m;
+    r->raft.state = RAFT_LEADER;
+    r->raft.current_term = 4;
+    answer(r, 2, 0, 100);
+    r->raft.current_term = 5;
+    for (int i = 0; i < 5; i++)
+        answer(r, 2, 120, 80);
+    answer(r, 2, 0, 100);
+    memset(&m, 0, sizeof m);
+    m.type = INSTALL_SNAPSHOT;
+    m.server_id = 2;
+    assert_int_equal(rig_outer(r)->send(rig_outer(r), &req, &m, NULL), 0);
+    for (int i = 0; i < 5; i++)
+        answer(r, 2, 120, 80);
+    assert_int_equal(r->forgot, 0);
+}
+
+static void a_log_that_is_new_gives_no_vote_to_a_longer_one(void **state)
+{
+    struct rig *r = *state;
+    struct raft_message m;
+    memset(&m, 0, sizeof m);
+    m.type = REQUEST_VOTE;
+    m.server_id = 3;
+    m.request_vote.last_log_index = 40;
+    r->guard.next_index = 2; /* the first entry alone */
+    r->recv(&r->inner, &m);
+    assert_int_equal(r->messages, 0);
+    assert_int_equal(r->withheld, 3);
+    m.request_vote.last_log_index = 1; /* a cluster that begins */
+    r->recv(&r->inner, &m);
+    assert_int_equal(r->messages, 1);
+    m.request_vote.last_log_index = 40;
+    r->guard.next_index = 3;
+    r->recv(&r->inner, &m);
+    assert_int_equal(r->messages, 2);
+}
+
 int main(void)
 {
 #define GUARD_TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -335,6 +426,9 @@ int main(void)
         GUARD_TEST(the_receipt_hears_of_term_and_vote_before_the_library_goes_on),
         GUARD_TEST(the_receipt_hears_what_is_stored_and_first_what_is_cut),
         GUARD_TEST(nothing_is_cut_when_the_receipt_cannot_be_lowered),
+        GUARD_TEST(a_member_that_has_less_than_it_acknowledged_is_heard_no_more),
+        GUARD_TEST(another_term_and_a_snapshot_begin_anew),
+        GUARD_TEST(a_log_that_is_new_gives_no_vote_to_a_longer_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
