@@ -8,6 +8,9 @@
 #include <string.h>
 
 #define PREAMBLE_BYTES 16
+#define ENTRIES_AT (PREAMBLE_BYTES + 5 * 8) /* in an AppendEntries: behind four numbers and the count */
+#define ENTRY_BYTES 16
+#define CHANGE_TYPE 3
 #define CONFIGURATION_MAX_BYTES 4096
 #define CONFIGURATION_MEMBERS_MAX 64
 #define ROLE_MAX 2 /* standby, voter, spare */
@@ -46,9 +49,10 @@ void wire_check_init(struct wire_check *c, uint64_t snapshot_bytes_max)
 void wire_check_close(struct wire_check *c)
 {
     wire_bytes_close(&c->head);
+    wire_bytes_close(&c->change);
 }
 
-static enum status check_entries(struct reader *r, uint64_t *payload, struct error *err)
+static enum status check_entries(struct reader *r, uint64_t *payload, uint64_t *entry_count, struct error *err)
 {
     uint64_t count = reader_u64(r);
     uint64_t sum = 0;
@@ -64,11 +68,14 @@ static enum status check_entries(struct reader *r, uint64_t *payload, struct err
             return error_set(err, STATUS_CORRUPT, "it has an entry of the unknown type %u", type);
         if (bytes % 8 != 0 || bytes > ENTRY_MAX_BYTES)
             return error_set(err, STATUS_CORRUPT, "it has an entry of %" PRIu32 " bytes", bytes);
+        if (type == CHANGE_TYPE && (bytes == 0 || bytes > CONFIGURATION_MAX_BYTES))
+            return error_set(err, STATUS_CORRUPT, "it has a member list of %" PRIu32 " bytes", bytes);
         sum += bytes;
     }
     if (sum > WIRE_ENTRIES_MAX_BYTES)
         return error_set(err, STATUS_CORRUPT, "its entries have %" PRIu64 " bytes together", sum);
     *payload = sum;
+    *entry_count = count;
     return STATUS_OK;
 }
 
@@ -126,12 +133,13 @@ static enum status check_header(struct wire_check *c, struct error *err)
     struct reader r;
     reader_init(&r, c->head.base + PREAMBLE_BYTES, length);
     c->payload_left = 0;
+    c->entry = c->entry_count = 0;
     bool fits = true;
     switch (type) {
     case APPEND_ENTRIES:
         for (int i = 0; i < 4; i++)
             reader_u64(&r);
-        return check_entries(&r, &c->payload_left, err);
+        return check_entries(&r, &c->payload_left, &c->entry_count, err);
     case INSTALL_SNAPSHOT:
         return check_snapshot(&r, c->snapshot_bytes_max, &c->payload_left, err);
     case APPEND_ENTRIES_RESULT:
@@ -168,6 +176,23 @@ static enum status head_wanted(const struct wire_check *c, size_t *wanted, struc
     return STATUS_OK;
 }
 
+static uint8_t entry_type(const struct wire_check *c)
+{
+    return c->head.base[ENTRIES_AT + ENTRY_BYTES * c->entry + 8];
+}
+
+/* The next entry that has a payload. */
+static void entry_enter(struct wire_check *c)
+{
+    for (; c->entry < c->entry_count; c->entry++) {
+        struct reader r;
+        reader_init(&r, c->head.base + ENTRIES_AT + ENTRY_BYTES * c->entry + 12, 4);
+        c->entry_left = reader_u32(&r);
+        if (c->entry_left > 0)
+            return;
+    }
+}
+
 static enum status feed_head(struct wire_check *c, const uint8_t **bytes, size_t *length, struct wire_bytes *out,
                              struct error *err)
 {
@@ -188,7 +213,38 @@ static enum status feed_head(struct wire_check *c, const uint8_t **bytes, size_t
     status = check_header(c, err);
     if (status == STATUS_OK)
         status = wire_bytes_add(out, c->head.base, c->head.used, err);
-    c->head.used = 0;
+    if (c->payload_left == 0)
+        c->head.used = 0;
+    else
+        entry_enter(c);
+    return status;
+}
+
+static enum status feed_payload(struct wire_check *c, const uint8_t **bytes, size_t *length, struct wire_bytes *out,
+                                struct error *err)
+{
+    bool in_entry = c->entry < c->entry_count; /* else in a snapshot */
+    bool change = in_entry && entry_type(c) == CHANGE_TYPE;
+    size_t n = c->payload_left < *length ? (size_t)c->payload_left : *length;
+    if (in_entry && n > c->entry_left)
+        n = c->entry_left;
+    enum status status = wire_bytes_add(change ? &c->change : out, *bytes, n, err);
+    *bytes += n;
+    *length -= n;
+    c->payload_left -= n;
+    c->entry_left -= in_entry ? (uint32_t)n : 0;
+    if (status == STATUS_OK && change && c->entry_left == 0) {
+        if (!configuration_ok(c->change.base, c->change.used))
+            return error_set(err, STATUS_CORRUPT, "it has an entry with an unreadable member list");
+        status = wire_bytes_add(out, c->change.base, c->change.used, err);
+        c->change.used = 0;
+    }
+    if (in_entry && c->entry_left == 0) {
+        c->entry++;
+        entry_enter(c);
+    }
+    if (c->payload_left == 0)
+        c->head.used = 0;
     return status;
 }
 
@@ -198,11 +254,7 @@ enum status wire_check_feed(struct wire_check *c, const uint8_t *bytes, size_t l
     enum status status = STATUS_OK;
     while (status == STATUS_OK && length > 0) {
         if (c->payload_left > 0) {
-            size_t n = c->payload_left < length ? (size_t)c->payload_left : length;
-            status = wire_bytes_add(out, bytes, n, err);
-            c->payload_left -= n;
-            bytes += n;
-            length -= n;
+            status = feed_payload(c, &bytes, &length, out, err);
         } else {
             status = feed_head(c, &bytes, &length, out, err);
         }

@@ -1,6 +1,7 @@
 /* The peer's Raft stream, looked at before libraft is: its decoder trusts every length it reads.
  * Decides whether a message's header is consistent and within our limits; leaves its meaning to libraft. A message's header is passed on
- * only when it is complete and good; payloads are counted and passed through. Pure: bytes in, bytes out. */
+ * only when it is complete and good; payloads are counted and passed through, but for an entry that changes the members: libraft decodes that
+ * one, so it is held until it is whole, and checked. Pure: bytes in, bytes out. */
 #ifndef COORD_RAFT_WIRE_CHECK_H
 #define COORD_RAFT_WIRE_CHECK_H
 
@@ -22,6 +23,9 @@ struct wire_check {
     uint64_t snapshot_bytes_max;
     struct wire_bytes head; /* preamble and header so far */
     uint64_t payload_left;
+    uint64_t entry, entry_count; /* whose payload comes now; of how many. The header stays in `head` meanwhile */
+    uint32_t entry_left;
+    struct wire_bytes change; /* of an entry that changes the members, so far */
 };
 
 void wire_check_init(struct wire_check *c, uint64_t snapshot_bytes_max);

@@ -81,6 +81,28 @@ static void append_entries(uint64_t announced, uint64_t count, uint32_t bytes, u
         writer_u8(&out, 'x');
 }
 
+/* A command, and a change of the members of which the list has this role. */
+static void change_entry(uint8_t role)
+{
+    message_begin(1, 32 + 8 + 2 * 16);
+    for (int i = 0; i < 4; i++)
+        writer_u64(&out, 3);
+    writer_u64(&out, 2);
+    for (int i = 0; i < 2; i++) {
+        writer_u64(&out, 3);
+        writer_u8(&out, i == 0 ? 1 : 3);
+        writer_bytes(&out, (const uint8_t[3]){ 0 }, 3);
+        writer_u32(&out, i == 0 ? 8 : 24);
+    }
+    writer_u64(&out, 77);
+    writer_u8(&out, 1);
+    writer_u64(&out, 1);
+    writer_u64(&out, 7);
+    writer_bytes(&out, "a:1", 4);
+    writer_u8(&out, role);
+    writer_u16(&out, 0);
+}
+
 static void install_snapshot(uint64_t configuration_bytes, const char *address, uint64_t snapshot_bytes)
 {
     message_begin(5, 40 + 32 + 16);
@@ -133,7 +155,8 @@ static void good_messages_pass_unchanged_in_any_chunks(void **state)
     plain(4, 24);
     install_snapshot(32, "a:1", 64);
     plain(6, 24);
-    append_entries(1, 1, 8, 3);
+    change_entry(1);
+    append_entries(1, 1, 8, 2);
     assert_true(writer_ok(&out));
     for (size_t chunk = 1; chunk < 200; chunk++) {
         struct wire_bytes passed = { 0 };
@@ -142,6 +165,21 @@ static void good_messages_pass_unchanged_in_any_chunks(void **state)
         assert_memory_equal(passed.base, stream, out.used);
         wire_bytes_close(&passed);
     }
+}
+
+static void a_change_of_the_members_is_held_until_its_list_is_good(void **state)
+{
+    struct wire_bytes passed = { 0 };
+    char text[ERROR_TEXT_MAX];
+    size_t command_end;
+    (void)state;
+    writer_init(&out, stream, sizeof stream);
+    change_entry(9);
+    command_end = out.used - 24;
+    assert_int_equal(feed(5, &passed, text), STATUS_CORRUPT);
+    assert_non_null(strstr(text, "unreadable member list"));
+    assert_int_equal(passed.used, command_end); /* of the list itself libraft gets nothing */
+    wire_bytes_close(&passed);
 }
 
 static void expect_refused(const char *because)
@@ -177,6 +215,8 @@ static void inconsistent_messages_are_refused_before_libraft_sees_them(void **st
     expect_refused("entry of 12 bytes");
     append_entries(1, 1, 8, 4);
     expect_refused("unknown type 4");
+    append_entries(1, 1, 0, 3);
+    expect_refused("member list of 0 bytes");
     plain(3, 32); /* the decoder reads the flags of version 1 whatever the length */
     expect_refused("type 3");
     plain(2, 16);
@@ -357,6 +397,7 @@ int main(void)
         cmocka_unit_test(any_flipped_bit_or_cut_of_a_frame_is_refused),
         cmocka_unit_test(good_messages_pass_unchanged_in_any_chunks),
         cmocka_unit_test(inconsistent_messages_are_refused_before_libraft_sees_them),
+        cmocka_unit_test(a_change_of_the_members_is_held_until_its_list_is_good),
         cmocka_unit_test(a_member_list_that_libraft_would_free_twice_is_refused),
         cmocka_unit_test(entries_above_the_limit_are_refused),
         cmocka_unit_test(a_hello_is_read_as_it_was_written_and_any_flipped_bit_is_refused),
