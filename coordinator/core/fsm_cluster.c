@@ -43,6 +43,8 @@ static const char *change_refused(const struct service *svc, const struct servic
     if (next == (const struct service_config *)0)
         return lease_runs(&svc->lease)
                    ? "its lease has not run out: disarm it, stop its primary's coordinator, and wait for a ttl"
+               : fsm_promises_may_run(svc)
+                   ? "its primary may go on by promises: a coordinator at another of its sites must be heard first"
                    : (const char *)0;
     if (svc->primary != SITE_NONE && service_config_site(next, svc->primary) == (const struct site_config *)0)
         return "its primary's site is missing under sites";

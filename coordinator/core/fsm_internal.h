@@ -45,6 +45,8 @@ void fsm_operator_certificate(struct state *s, const struct command *c, struct o
 void fsm_certify_agent(struct state *s, struct service *svc, const char *how);
 /* Gives EXPIRED when the lease's end is proof and it was not given yet. */
 void fsm_certify_expiry(struct state *s, struct service *svc);
+/* The lease has ended, and nothing says yet that its holder does not go on by promises that other sites' nodes gave it. */
+bool fsm_promises_may_run(const struct service *svc);
 
 void fsm_operation_start(struct state *s, const struct command *c, struct outcome *o);
 void fsm_operation_approve(struct state *s, const struct command *c, struct outcome *o);

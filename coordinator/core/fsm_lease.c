@@ -32,12 +32,17 @@ static const char *others_are_standbys(const struct state *s, const struct servi
     return (const char *)0;
 }
 
+bool fsm_promises_may_run(const struct service *svc)
+{
+    return lease_ended(&svc->lease) && svc->lease.promises_ended_index == 0 && svc->config.site_count > 1 &&
+           !certificate_counts(&svc->proof, CERT_AGENT, &svc->lease);
+}
+
 /* Another node than the last holder asks at its site. The last one may not know that its lease has ended, and go on by promises of a node that is no
  * executor any more by the time of this grant; the end of the new lease would say nothing about it. */
 static bool last_holder_may_go_on(const struct service *svc, node_id asks)
 {
-    return lease_ended(&svc->lease) && svc->lease.holder != asks && svc->lease.promises_ended_index == 0 &&
-           svc->config.site_count > 1 && !certificate_counts(&svc->proof, CERT_AGENT, &svc->lease);
+    return svc->lease.holder != asks && fsm_promises_may_run(svc);
 }
 
 /* The lost part of the log may have given the right to another site, whose guard may be open until a ttl has passed. Who gave that part up has

@@ -151,6 +151,18 @@ static void a_service_whose_revoked_lease_may_still_be_acted_on_is_not_removed(v
     assert_accepted(core_configure(k, &core_app(k)->config, 0), k);
 }
 
+static void a_service_whose_primary_may_go_on_by_promises_is_not_removed(void **state)
+{
+    struct core *k = *state;
+
+    core_primary(k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_refused(core_configure(k, &core_app(k)->config, 0), k);
+    core_expect_reason(k, "may go on by promises");
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_accepted(core_configure(k, &core_app(k)->config, 0), k);
+}
+
 static void a_service_that_comes_back_remembers_nothing(void **state)
 {
     struct core *k = *state;
@@ -450,6 +462,7 @@ int main(void)
         TEST(a_service_has_a_name_of_its_own_and_sites_of_the_cluster),
         TEST(a_service_whose_lease_is_live_is_not_removed),
         TEST(a_service_whose_revoked_lease_may_still_be_acted_on_is_not_removed),
+        TEST(a_service_whose_primary_may_go_on_by_promises_is_not_removed),
         TEST(a_service_that_comes_back_remembers_nothing),
         TEST(nothing_changes_under_an_active_operation),
         TEST(the_primarys_site_stays_eligible),
