@@ -83,6 +83,7 @@ void observer_forget(struct observer *o, enum look look)
 void observer_read(struct observer *o, enum role role, bool streaming, int64_t canary_seen_ms,
                    int64_t primary_written_ms, uint32_t max_lag_ms, const struct timing *t)
 {
+    int64_t lag_ms;
     bool ready;
 
     o->role = role;
@@ -93,7 +94,9 @@ void observer_read(struct observer *o, enum role role, bool streaming, int64_t c
         o->canary_written_ms = primary_written_ms;
     if (role == ROLE_STANDBY && (o->canary_seen_ms < 0 || o->canary_written_ms < 0))
         return; /* not measured yet: the primary may be dead already, and readiness before the event is what counts */
-    ready = role == ROLE_STANDBY && o->canary_written_ms - o->canary_seen_ms <= (int64_t)max_lag_ms;
+    lag_ms = o->canary_written_ms - o->canary_seen_ms;
+    /* A row far in the future is one from before this node's wall clock was set back: it says nothing of the lag. */
+    ready = role == ROLE_STANDBY && lag_ms <= (int64_t)max_lag_ms && lag_ms >= -(int64_t)max_lag_ms;
     damper_feed(&o->readiness, ready ? LOOK_OK : LOOK_FAILED, t);
 }
 

@@ -169,6 +169,30 @@ static void a_primary_is_no_ready_target(void **state)
     assert_int_equal(observer_opinion(&observer).role, ROLE_PRIMARY);
 }
 
+/* The row of before says nothing of the lag, and must not be taken for one from the future. */
+static void a_wall_clock_that_was_set_back_makes_nobody_ready(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        read_standby(5000, 5000);
+    assert_true(observer_opinion(&observer).ready);
+    for (unsigned i = 0; i < 10; i++)
+        read_standby(5000, 5000 - LAG_MS - 1);
+    assert_false(observer_opinion(&observer).ready);
+    for (unsigned i = 0; i < 10; i++)
+        read_standby(5000 - LAG_MS, 5000 - LAG_MS - 1);
+    assert_true(observer_opinion(&observer).ready);
+}
+
+static void a_server_that_cannot_be_read_receives_nothing_that_counts(void **state)
+{
+    (void)state;
+    read_standby(5000, 5000);
+    assert_true(observer_opinion(&observer).streaming);
+    looks(LOOK_READ_FRESH, LOOK_FAILED, 10);
+    assert_false(observer_opinion(&observer).streaming);
+}
+
 static void readiness_needs_a_measured_lag(void **state)
 {
     (void)state;
@@ -278,6 +302,8 @@ int main(void)
         TEST(a_standby_within_the_lag_becomes_ready_by_rise),
         TEST(a_standby_beyond_the_lag_is_not_ready),
         TEST(a_primary_is_no_ready_target),
+        TEST(a_wall_clock_that_was_set_back_makes_nobody_ready),
+        TEST(a_server_that_cannot_be_read_receives_nothing_that_counts),
         TEST(readiness_needs_a_measured_lag),
         TEST(readiness_stands_still_when_the_primary_dies),
         TEST(one_that_receives_the_dead_primarys_last_write_is_ready),

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "io/clock.h"
 #include "base/bytes.h"
 #include "base/text.h"
 #include "io/log.h"
@@ -467,7 +468,7 @@ static bool standby_is_ready(void)
     struct postgres_view standby = { .in_recovery = 1, .received_lsn = 4000, .receiver_streaming = true };
 
     answer(probe_of(0, LOOK_CANARY), PROBE_OK, NULL);
-    standby.canary_own_written_ms = INT64_C(1) << 60; /* no lag, whatever our wall clock says */
+    standby.canary_own_written_ms = clock_wall_ms(); /* no lag */
     answer(probe_of(1, LOOK_READ_FRESH), PROBE_OK, &standby);
     return opinion_of(1).ready;
 }
