@@ -332,7 +332,10 @@ static void pause_primary_site(struct world *w)
 /* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
 static void draw_focused(struct world *w)
 {
-    switch (sim_random(w->sim, 11)) {
+    switch (sim_random(w->sim, 12)) {
+    case 11:
+        faults_freeze_the_last_lease(w);
+        return;
     case 10:
         people_toggle_before_the_site_returns(w);
         return;
@@ -492,9 +495,26 @@ static void calm_down(struct world *w)
         fail_unsettled(w, limit_us);
 }
 
+/* All coordinators stand still for less than a lease; the servers go on. Time asleep is not counted: no lease ends of it. */
+static void stall_everybody(struct world *w)
+{
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->up && !w->nodes[i]->process.paused)
+            simnode_pause(w->nodes[i]);
+    world_run(w, sim_between(w->sim, w->options.timing.ttl_ms / 2, w->options.timing.ttl_ms) * SIM_US_PER_MS);
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->up && w->nodes[i]->process.paused)
+            simnode_resume(w->nodes[i]);
+    world_run(w, LEADER_AWAY_MS * SIM_US_PER_MS);
+}
+
 /* Kills or pauses whoever leads, unless that is at a primary's site: there a healthy service would lose its lease. */
 static void fault_leader(struct world *w)
 {
+    if (sim_chance(w->sim, 300000)) {
+        stall_everybody(w);
+        return;
+    }
     for (unsigned i = 0; i < w->options.node_count; i++) {
         struct simnode *n = w->nodes[i];
         if (!simnode_leads(n) || n->process.paused || n->site < w->server_count)

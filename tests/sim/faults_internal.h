@@ -36,6 +36,8 @@ void faults_disk(struct world *w);
 void faults_wall_clock(struct world *w);
 void faults_wipe(struct world *w);
 void faults_lag(struct world *w);
+void faults_freeze(struct world *w, unsigned host);
+void faults_freeze_the_last_lease(struct world *w);
 void faults_cut_two_sites(struct world *w);
 
 /* people.c: commands at bad moments */

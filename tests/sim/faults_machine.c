@@ -6,6 +6,7 @@
 #include "tests/sim/simnode.h"
 
 #define SLOW_DISK_MAX_MS 900
+#define FREEZE_APART_US (35 * (int64_t)SIM_US_PER_S) /* longer than any lease here */
 #define WALL_JUMP_MAX_MS (36 * INT64_C(3600000))
 
 static struct simnode *any_node(struct world *w)
@@ -70,6 +71,84 @@ void faults_wipe(struct world *w)
     if (n->has_servers && wiped_count(w, true) > 0)
         return;
     simnode_wipe(n);
+}
+
+/* --- a guest that its hypervisor freezes: nothing runs there, and its clocks stand still, for as long as the margin allows --- */
+
+struct thaw {
+    struct world *world;
+    unsigned host;
+    int64_t frozen_us;
+};
+
+static void on_thaw(void *ctx)
+{
+    struct thaw *thaw = ctx;
+    struct world *w = thaw->world;
+
+    for (unsigned i = 0; i < w->options.node_count; i++) {
+        struct simnode *n = w->nodes[i];
+        if (n->host != thaw->host)
+            continue;
+        n->clock.offset_us -= thaw->frozen_us;
+        if (n->up && n->process.paused)
+            simnode_resume(n);
+    }
+    for (unsigned i = 0; i < w->service_count; i++) {
+        struct server *s = &w->services[i].servers[thaw->host];
+        s->clock.offset_us -= thaw->frozen_us;
+        if (s->running && s->process.paused)
+            server_resume(s);
+    }
+    sim_free(thaw);
+}
+
+static bool stands_still(const struct world *w, unsigned host)
+{
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->host == host && w->nodes[i]->process.paused)
+            return true;
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (w->services[i].servers[host].process.paused)
+            return true;
+    return false;
+}
+
+/* More than the margin within one lease is what no clock of the guest can tell: docs/safety.md, Limits. */
+void faults_freeze(struct world *w, unsigned host)
+{
+    int64_t margin_us = (int64_t)w->options.timing.margin_ms * SIM_US_PER_MS;
+    struct thaw *thaw;
+
+    if (w->sim->now_us < w->thawed_us + FREEZE_APART_US || stands_still(w, host))
+        return;
+    thaw = sim_alloc(sizeof(*thaw));
+    *thaw = (struct thaw){ .world = w,
+                           .host = host,
+                           .frozen_us = sim_chance(w->sim, 500000) ? margin_us : sim_between(w->sim, 1, margin_us) };
+    w->thawed_us = w->sim->now_us + thaw->frozen_us;
+    sim_note(w->sim, "host %u is frozen for %" PRId64 " us, with its clocks", host, thaw->frozen_us);
+    for (unsigned i = 0; i < w->options.node_count; i++)
+        if (w->nodes[i]->host == host && w->nodes[i]->up)
+            sim_process_pause(&w->nodes[i]->process);
+    for (unsigned i = 0; i < w->service_count; i++)
+        if (w->services[i].servers[host].running)
+            server_pause(&w->services[i].servers[host]);
+    sim_after(w->sim, thaw->frozen_us, NULL, on_thaw, sim_free, thaw);
+}
+
+/* The primary's site is cut off, and its host frozen within its last lease. */
+void faults_freeze_the_last_lease(struct world *w)
+{
+    unsigned host = faults_primary_site(w);
+    int64_t ttl_ms = w->options.timing.ttl_ms;
+
+    sim_note(w->sim, "site %u is cut off", host);
+    net_partition(&w->net, 1u << host, true);
+    world_run(w, sim_between(w->sim, 0, ttl_ms / 2) * SIM_US_PER_MS);
+    faults_freeze(w, host);
+    world_run(w, (ttl_ms + sim_between(w->sim, 0, 500)) * SIM_US_PER_MS);
+    faults_later(w, UNDO_NET, 0, 8000);
 }
 
 void faults_lag(struct world *w)

@@ -46,23 +46,25 @@ static void packet_arrive(void *ctx)
     packet_release(p);
 }
 
-static void packet_schedule(struct packet *p, struct sim_process *process)
+static void packet_schedule(struct packet *p, struct sim_process *process, bool stream)
 {
     struct sim *s = p->net->sim;
     struct net_link *link = &p->net->links[p->from][p->to];
     int64_t delay_us = sim_between(s, link->delay_min_us, link->delay_max_us);
+    bool ordered = link->ordered || stream;
 
-    if (!link->ordered && sim_chance(s, link->straggler_ppm))
+    if (!ordered && sim_chance(s, link->straggler_ppm))
         delay_us = sim_between(s, 0, STRAGGLER_MAX_US);
-    if (link->ordered && s->now_us + delay_us < link->last_arrival_us)
+    if (ordered && s->now_us + delay_us < link->last_arrival_us)
         delay_us = link->last_arrival_us - s->now_us;
-    link->last_arrival_us = s->now_us + delay_us;
+    if (ordered)
+        link->last_arrival_us = s->now_us + delay_us;
     p->references++;
     sim_after(s, delay_us, process, packet_arrive, packet_release, p);
 }
 
-bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
-              void *receiver, const void *data, size_t size_bytes)
+static bool send(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
+                 void *receiver, const void *data, size_t size_bytes, bool stream)
 {
     struct net_link *link = &n->links[from][to];
     struct packet *p;
@@ -71,7 +73,7 @@ bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *pro
     n->sent_count++;
     if (link->cut || sim_chance(n->sim, link->loss_ppm)) {
         n->lost_count++;
-        return !link->cut;
+        return !link->cut && !stream;
     }
     p = malloc(sizeof(*p) + size_bytes);
     ASSERT(p != NULL);
@@ -83,11 +85,23 @@ bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *pro
                           .receiver = receiver,
                           .size_bytes = size_bytes };
     memcpy(p->data, data, size_bytes);
-    packet_schedule(p, process);
-    if (sim_chance(n->sim, link->duplicate_ppm))
-        packet_schedule(p, process);
+    packet_schedule(p, process, stream);
+    if (!stream && sim_chance(n->sim, link->duplicate_ppm))
+        packet_schedule(p, process, false);
     packet_release(p);
     return true;
+}
+
+bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
+              void *receiver, const void *data, size_t size_bytes)
+{
+    return send(n, from, to, process, deliver, receiver, data, size_bytes, false);
+}
+
+bool net_send_stream(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
+                     void *receiver, const void *data, size_t size_bytes)
+{
+    return send(n, from, to, process, deliver, receiver, data, size_bytes, true);
 }
 
 void net_cut(struct net *n, unsigned from, unsigned to, bool cut)

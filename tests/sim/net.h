@@ -20,7 +20,7 @@ struct net_link {
     uint32_t straggler_ppm; /* on its way for up to STRAGGLER_MAX_US, where packets may overtake each other */
     int64_t delay_min_us;
     int64_t delay_max_us;
-    int64_t last_arrival_us;
+    int64_t last_arrival_us; /* of what keeps its order */
 };
 
 /* Borrows `data` until it returns. Called in the receiver's process, once per copy that arrives. */
@@ -35,9 +35,13 @@ struct net {
 };
 
 void net_init(struct net *n, struct sim *sim, unsigned host_count, int64_t delay_min_us, int64_t delay_max_us);
-/* Copies the data into one packet for `process` at host `to`. False when the direction is cut (a sender on a stream would notice). */
+/* Copies the data into one packet for `process` at host `to`. False when the direction is cut. */
 bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
               void *receiver, const void *data, size_t size_bytes);
+/* The same on a stream: nothing overtakes or is doubled, what is lost breaks the connection, and the sender notices. (What is on its way when a direction is cut is lost all the
+ * same, without a word.) */
+bool net_send_stream(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
+                     void *receiver, const void *data, size_t size_bytes);
 void net_cut(struct net *n, unsigned from, unsigned to, bool cut);
 /* Both directions between the hosts of `side` (a bit mask) and all others. */
 void net_partition(struct net *n, uint32_t side, bool cut);

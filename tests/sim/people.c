@@ -5,6 +5,7 @@
 #include "core/gates.h"
 #include "tests/sim/simnode.h"
 
+#define TTL_CHANGED_MAX_MS 10000                 /* a longer one is there for what its length shows */
 #define PATIENCE_US (25 * (int64_t)SIM_US_PER_S) /* with an operation that gets no further */
 
 static void end_of_a_broken_glass(struct world_service *ws, struct server *primary)
@@ -112,6 +113,8 @@ static void operator_ttl(struct world *w, uint32_t ttl_ms)
 /* Raised, then lowered while answers are being lost; the guard may be open for the longer one when the site is lost. */
 void people_change_ttl(struct world *w)
 {
+    if (w->options.timing.ttl_ms > TTL_CHANGED_MAX_MS)
+        return;
     operator_ttl(w, sim_chance(w->sim, 500000) ? 6000 : 3000);
     world_run(w, sim_between(w->sim, 400, 2000) * SIM_US_PER_MS);
     faults_degrade(w, NET_HOSTS_MAX, sim_chance(w->sim, 700000) ? 300000 : 0, 0);

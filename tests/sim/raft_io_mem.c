@@ -469,7 +469,7 @@ static bool transmit(struct raft_io_mem *m, const struct raft_message *message)
         if (to->id != message->server_id)
             continue;
         bytes = raft_message_encode(message, self->id, &size_bytes);
-        sent = net_send(m->setup.net, self->host, to->host, to->process, on_message, to, bytes, size_bytes);
+        sent = net_send_stream(m->setup.net, self->host, to->host, to->process, on_message, to, bytes, size_bytes);
         free(bytes);
         return sent && to->io != NULL;
     }

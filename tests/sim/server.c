@@ -17,7 +17,7 @@ void server_init(struct server *s, struct world_service *service, site_id site, 
     *s = (struct server){ .world = w, .service = service, .site = site, .host = host, .streamed_us = INT64_MIN };
     sim_process_init(&s->process);
     s->clock.offset_us = sim_between(w->sim, 1, 1000 * (int64_t)SIM_US_PER_S);
-    s->clock.rate_ppm = (int32_t)sim_between(w->sim, -w->options.clock_ppm_max, w->options.clock_ppm_max);
+    s->clock.rate_ppm = world_draw_ppm(w);
     s->wal.timeline = 1;
     for (unsigned i = 0; i < NODES_MAX; i++)
         s->wal.canary_ms[i] = -1;

@@ -84,6 +84,11 @@ static struct world_options draw_options(struct sim *s)
         o.timing.probe_timeout_ms = 200;
         o.timing.probe_fall = 2;
     }
+    if (sim_chance(s, 30000)) { /* long enough for the drift of clocks to show */
+        o.timing.ttl_ms = 30000;
+        o.timing.margin_ms = 1000;
+        o.clock_ppm_extreme = true;
+    }
     o.timing.local_grace_ms = sim_chance(s, 300000) ? 2000 : 0;
     o.timing.hold_down_ms = sim_chance(s, 300000) ? 1000 : 0;
     o.timing.lockout_ms = sim_chance(s, 100000) ? 20000 : 0;

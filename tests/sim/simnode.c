@@ -262,7 +262,7 @@ struct simnode *simnode_create(struct world *w, unsigned number, site_id site, u
     n->spare = calloc(1, sizeof(struct state));
     ASSERT(n->state != NULL && n->spare != NULL);
     n->clock.offset_us = sim_between(w->sim, 1, 1000 * (int64_t)SIM_US_PER_S);
-    n->clock.rate_ppm = (int32_t)sim_between(w->sim, -w->options.clock_ppm_max, w->options.clock_ppm_max);
+    n->clock.rate_ppm = world_draw_ppm(w);
     sim_process_init(&n->process);
     disk_init(&n->disk);
     arena_init(&n->arena);

@@ -32,6 +32,15 @@ struct world_options world_options_default(void)
     return o;
 }
 
+int32_t world_draw_ppm(struct world *w)
+{
+    int32_t most = w->options.clock_ppm_max;
+
+    if (w->options.clock_ppm_extreme)
+        return sim_chance(w->sim, 500000) ? most : -most;
+    return (int32_t)sim_between(w->sim, -most, most);
+}
+
 site_id world_first_primary(const struct world *w, unsigned service)
 {
     return (site_id)(service % w->server_count);
@@ -78,6 +87,7 @@ struct world *world_create(struct sim *sim, const struct world_options *options)
     ASSERT(options->service_count > 0 && options->service_count <= SERVICES_MAX);
     w->sim = sim;
     w->options = *options;
+    w->thawed_us = INT64_MIN / 2;
     w->scratch = malloc(sizeof(struct command));
     w->digests = calloc(WORLD_INDEX_MAX, sizeof(uint64_t));
     ASSERT(w->scratch != NULL && w->digests != NULL);

@@ -31,6 +31,7 @@ struct world_options {
     unsigned snapshot_threshold;
     unsigned snapshot_trailing;
     int32_t clock_ppm_max;
+    bool clock_ppm_extreme;    /* each is as fast or as slow as it may be */
     uint32_t step_fails_ppm;   /* for a reason of its own */
     bool leaders_only;         /* no fault but in who leads: nothing may move */
     uint32_t step_strange_ppm; /* answers late, not at all, or with nonsense */
@@ -64,10 +65,10 @@ struct world_service {
     int64_t operation_us; /* simulated time at which it moved into this state */
     uint64_t operation_count;
     uint64_t promoted_count;
-    epoch_t
-        ended_epoch; /* the last one whose end the log has a fact of: expired under a reported guard, fenced, or vouched for */
-    epoch_t glass_epoch; /* the last one in which somebody broke the glass */
-    bool enforced;       /* as the lease's last renewal says */
+    epoch_t expired_epoch; /* the last one that ran out under a reported guard; a sighting takes it back */
+    epoch_t ended_epoch;   /* the last one that was fenced, or that a person vouched for */
+    epoch_t glass_epoch;   /* the last one in which somebody broke the glass */
+    bool enforced;         /* as the lease's last renewal says */
     bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
     bool
         changed; /* since it was last checked: something that lets a server acknowledge, or the log's word about who may */
@@ -84,6 +85,7 @@ struct world {
     unsigned service_count;
     struct world_service services[SERVICES_MAX];
     struct command *scratch; /* a command is large */
+    int64_t thawed_us;       /* when the last frozen host went on, or will */
     bool changed;            /* one of the services has */
 
     uint64_t applied_index;
@@ -94,6 +96,8 @@ struct world {
     void *test;
 };
 
+/* The rate of one machine's clock. */
+int32_t world_draw_ppm(struct world *w);
 struct world *world_create(struct sim *sim, const struct world_options *options);
 void world_destroy(struct world *w);
 struct world_options world_options_default(void);

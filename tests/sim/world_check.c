@@ -136,8 +136,12 @@ static void check_loss(struct world_service *ws, const struct service *svc)
 /* What the log says of the end of an epoch, followed here on its own and not by core/certificate. */
 static void follow_ends(struct world_service *ws, const struct service *svc, const struct command *c)
 {
+    if (c->kind == COMMAND_LEASE_EXPIRED && ws->world->options.leaders_only)
+        sim_fail(ws->world->sim, "the lease of service %u ends, and only leaders have changed", ws->number);
     if (c->kind == COMMAND_LEASE_EXPIRED && svc->lease.enforcement.enforcing)
-        ws->ended_epoch = c->lease_expired.epoch;
+        ws->expired_epoch = c->lease_expired.epoch;
+    if (c->kind == COMMAND_SIGHTING)
+        ws->expired_epoch = 0; /* it was seen to acknowledge after its end: time proves nothing there */
     if (c->kind == COMMAND_OPERATOR_CERTIFICATE)
         ws->ended_epoch = svc->lease.epoch;
     if (c->kind == COMMAND_STEP_RESULT && c->step_result.result.ok && c->step_result.run < svc->operation.run_count &&
@@ -148,7 +152,7 @@ static void follow_ends(struct world_service *ws, const struct service *svc, con
 
 static void check_promotion(struct world_service *ws, const struct service *svc)
 {
-    if (ws->ended_epoch != ws->epoch)
+    if (ws->ended_epoch != ws->epoch && ws->expired_epoch != ws->epoch)
         sim_fail(ws->world->sim,
                  "service %u: site %u is promoted and nothing in the log proves the end of epoch %" PRIu64, ws->number,
                  svc->primary, ws->epoch);
@@ -228,6 +232,8 @@ static struct world_service *service_of(struct world *w, const struct state *s, 
 {
     if (c->kind == COMMAND_LEASE_EXPIRED)
         return &w->services[c->lease_expired.service];
+    if (c->kind == COMMAND_SIGHTING)
+        return &w->services[c->sighting.service];
     if (c->kind != COMMAND_STEP_RESULT && c->kind != COMMAND_OPERATOR_CERTIFICATE)
         return NULL;
     for (unsigned i = 0; i < w->service_count; i++) /* the operation's number stands first in both */
