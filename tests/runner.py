@@ -14,6 +14,7 @@ from tests import programs, tidy
 from tests.fuzz import fuzzing
 from tests.model import check as model
 from tests.result import Result
+from tests.sim import mutants, seeds
 
 SOURCE = Path(__file__).resolve().parent.parent
 PYTHON = "/usr/bin/python3"
@@ -73,31 +74,10 @@ def run_programs(kind: str) -> Result:
     return programs.run_kind(build(SOURCE, "debug"), kind)
 
 
-SEEDS = (1, 1200)  # of the simulator, from the release build; half of them on each core
-
-
-def run_seeds() -> Result:
-    """Many seeds of the whole cluster, fast; a failing one prints its number and how to see it again."""
-    program = build(SOURCE, "release", ("sim_world",)) / "tests/sim_world"
-    middle = (SEEDS[0] + SEEDS[1]) // 2
-    halves = [f"{SEEDS[0]}..{middle}", f"{middle + 1}..{SEEDS[1]}"]
-    running = [subprocess.Popen([str(program), "--seeds", half], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-               for half in halves]
-    result = Result()
-    for half, process in zip(halves, running):
-        text = process.communicate()[0]
-        print(f"- sim_world {half}: {text.strip().splitlines()[-1] if text.strip() else 'said nothing'}", flush=True)
-        if process.returncode == 0:
-            result.add(Result(passed=1))
-        else:
-            print(text[-6000:], flush=True)
-            result.add(Result(failed=[f"sim: seeds {half}"]))
-    return result
-
-
 KINDS: dict[str, Callable[[], Result]] = {
     "unit": lambda: run_programs("unit"),
-    "sim": lambda: run_programs("sim").plus(run_seeds()),
+    "sim": lambda: run_programs("sim").plus(seeds.run()),
+    "mutants": mutants.run,
     "integration": lambda: run_programs("integration"),
     "e2e": lambda: run_quickstart().plus(run_e2e("e2e")).plus(run_soak(*SOAK_CUT)),
     "tidy": run_tidy,
