@@ -13,7 +13,7 @@ from lab.build import build
 from tests.result import Result
 
 SOURCE = Path(__file__).resolve().parents[2]
-SEEDS = 10000
+SEEDS = 2000
 CHUNK = 250  # seeds of one process: large worlds are rare, and no core waits for another for long
 
 CLOSING = re.compile(r"^(\d+) seeds, (\d+) failed; ([\d.]+) simulated hours", re.MULTILINE)
