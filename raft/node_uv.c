@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "io/clock.h"
 #include "io/log.h"
 #include "raft/entry.h"
@@ -204,7 +205,7 @@ static void on_fatal(void *ctx, const char *reason)
 {
     struct node_uv *n = ctx;
     char text[ERROR_TEXT_MAX + PATH_MAX];
-    snprintf(text, sizeof text, "%s (directory %s)", reason, n->storage.raft_dir);
+    text_set(text, sizeof text, "%s (directory %s)", reason, n->storage.raft_dir);
     n->config.fatal(n->config.ctx, text);
 }
 

@@ -194,6 +194,23 @@ static void lockout_reason(const struct service *svc, int64_t now_ms, char *out,
                  (now_ms - svc->last_failover_ms) / 1000, svc->config.timing.lockout_ms / 1000);
 }
 
+static void ready_reason(const struct state *s, const struct service *svc, site_id target, char *out,
+                         size_t capacity_bytes)
+{
+    const struct opinion *at_target = target_opinion(s, svc, target);
+    const char *to = state_site_name(s, target);
+
+    if (target < SITES_MAX && svc->views[target].behind)
+        text_set(out, capacity_bytes,
+                 "%s has received nothing for %" PRId64 " ms while the primary wrote; %" PRIu32 " ms are allowed", to,
+                 s->now_ms - svc->views[target].unreceived_ms, svc->config.max_lag_ms);
+    else
+        text_set(out, capacity_bytes,
+                 "%s was not ready: role %s, %s; a standby within %" PRIu32 " ms of the primary is needed", to,
+                 role_word(at_target ? at_target->role : ROLE_UNKNOWN),
+                 at_target && at_target->streaming ? "streaming" : "not streaming", svc->config.max_lag_ms);
+}
+
 void gate_reason(const struct state *s, service_id service, site_id target, enum gate gate, int64_t now_ms, char *out,
                  size_t capacity_bytes)
 {
@@ -234,16 +251,7 @@ void gate_reason(const struct state *s, service_id service, site_id target, enum
                  "wake with its clock behind");
         return;
     case GATE_READY:
-        if (target < SITES_MAX && svc->views[target].behind) {
-            text_set(out, capacity_bytes,
-                     "%s has received nothing for %" PRId64 " ms while the primary wrote; %" PRIu32 " ms are allowed",
-                     to, s->now_ms - svc->views[target].unreceived_ms, svc->config.max_lag_ms);
-            return;
-        }
-        text_set(out, capacity_bytes,
-                 "%s was not ready: role %s, %s; a standby within %" PRIu32 " ms of the primary is needed", to,
-                 role_word(at_target ? at_target->role : ROLE_UNKNOWN),
-                 at_target && at_target->streaming ? "streaming" : "not streaming", svc->config.max_lag_ms);
+        ready_reason(s, svc, target, out, capacity_bytes);
         return;
     case GATE_LOCKOUT:
         lockout_reason(svc, now_ms, out, capacity_bytes);

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "io/clock.h"
 #include "base/bytes.h"
 #include "base/text.h"
+#include "io/clock.h"
 #include "io/log.h"
 #include "probe/probe_postgres.h"
 #include "probe/prober.h"
