@@ -159,6 +159,8 @@ void faults_lag(struct world *w)
     s->lagging = true;
     sim_note(w->sim, "server %u of service %u falls behind", s->site, ws->number);
     faults_later(w, UNDO_LAG, faults_server_number(s), 25000);
+    if (sim_chance(w->sim, 300000)) /* and the clock by which its lag is told is set back */
+        w->nodes[s->site]->wall_jump_ms -= sim_between(w->sim, 1, WALL_JUMP_MAX_MS);
 }
 
 /* The two sites do not see each other, and the others see both. */

@@ -125,7 +125,11 @@ def run(names: list[str] | None = None) -> Result:
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         searches = {name: pool.submit(search, linker, name, every[name]) for name in wanted}
         for name, pending in searches.items():
-            found = pending.result()
+            try:
+                found = pending.result()
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as broken:
+                result.add(Result(failed=[f"mutants: {name}: {broken}"]))
+                continue
             print(row(name, every[name], found), flush=True)
             if bool(found.seed) == (name not in COVERED):
                 result.add(Result(passed=1))

@@ -167,7 +167,7 @@ BY_RAFT_ROOM = {
     'terms_are_not_learned': Mutant(
         "libraft's own: a longer log behind a higher term is never elected",
         (
-            ('raft/io_guard.c', 'if (m->type == MESSAGE_REQUEST_VOTE) learn_term(g, m);', ''),
+            ('raft/io_guard.c', 'if (m->type == MESSAGE_REQUEST_VOTE) learn_term(g, m);', 'if (0) learn_term(g, m);'),
         )),
     'snapshots_meet': Mutant(
         "libraft's own: a snapshot is installed while another one is being written",

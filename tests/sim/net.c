@@ -101,7 +101,7 @@ bool net_send(struct net *n, unsigned from, unsigned to, struct sim_process *pro
 bool net_send_stream(struct net *n, unsigned from, unsigned to, struct sim_process *process, net_deliver_fn deliver,
                      void *receiver, const void *data, size_t size_bytes)
 {
-    return send(n, from, to, process, deliver, receiver, data, size_bytes, true);
+    return send(n, from, to, process, deliver, receiver, data, size_bytes, n->streams);
 }
 
 void net_cut(struct net *n, unsigned from, unsigned to, bool cut)

@@ -29,6 +29,7 @@ typedef void (*net_deliver_fn)(void *receiver, unsigned from, const void *data, 
 struct net {
     struct sim *sim;
     unsigned host_count;
+    bool streams; /* net_send_stream sends streams; else packets like all others: harsher than any stream */
     struct net_link links[NET_HOSTS_MAX][NET_HOSTS_MAX]; /* [from][to] */
     uint64_t sent_count;
     uint64_t lost_count;

@@ -569,8 +569,9 @@ void raft_io_mem_crash(struct raft_io *io)
 {
     struct raft_io_mem *m = io->impl;
 
-    for (struct operation *o = m->first; o != NULL; o = o->next) {
-        if (o->kind == OPERATION_SNAPSHOT || !sim_chance(m->setup.sim, PARTIAL_WRITE_PPM))
+    for (struct operation *o = m->first; o != NULL; o = o->next) { /* nothing is written behind a write that failed */
+        if (m->fault == RAFT_IO_MEM_APPEND_FAILS || o->kind == OPERATION_SNAPSHOT ||
+            !sim_chance(m->setup.sim, PARTIAL_WRITE_PPM))
             break;
         if (o->kind == OPERATION_TRUNCATE) {
             disk_truncate(m->setup.disk, o->index);
@@ -594,7 +595,5 @@ void raft_io_mem_set_fault(struct raft_io *io, enum raft_io_mem_fault fault)
 
 unsigned raft_io_mem_pending_count(const struct raft_io *io)
 {
-    const struct raft_io_mem *m = io->impl;
-
-    return m->pending_count;
+    return ((const struct raft_io_mem *)io->impl)->pending_count;
 }

@@ -92,6 +92,7 @@ struct world *world_create(struct sim *sim, const struct world_options *options)
     w->digests = calloc(WORLD_INDEX_MAX, sizeof(uint64_t));
     ASSERT(w->scratch != NULL && w->digests != NULL);
     net_init(&w->net, sim, NET_HOSTS_MAX, NET_DELAY_MIN_US, NET_DELAY_MAX_US);
+    w->net.streams = true;
     for (unsigned i = 0; i < NET_HOSTS_MAX; i++)
         for (unsigned j = 0; j < NET_HOSTS_MAX; j++)
             w->net.links[i][j].ordered = i == j;
