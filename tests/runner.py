@@ -74,9 +74,13 @@ def run_programs(kind: str) -> Result:
     return programs.run_kind(build(SOURCE, "debug"), kind)
 
 
+def run_sim(count: int) -> Result:
+    return run_programs("sim").plus(seeds.run(count))
+
+
 KINDS: dict[str, Callable[[], Result]] = {
     "unit": lambda: run_programs("unit"),
-    "sim": lambda: run_programs("sim").plus(seeds.run()),
+    "sim": lambda: run_sim(seeds.SEEDS),
     "mutants": mutants.run,
     "integration": lambda: run_programs("integration"),
     "e2e": lambda: run_quickstart().plus(run_e2e("e2e")).plus(run_soak(*SOAK_CUT)),
@@ -92,9 +96,10 @@ DEFAULT = ("unit", "sim", "integration", "e2e", "tidy")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/run", description=__doc__)
-    kinds = dict(KINDS, soak=lambda: run_soak(options.minutes, options.seed))
+    kinds = dict(KINDS, soak=lambda: run_soak(options.minutes, options.seed), sim=lambda: run_sim(options.seeds))
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(kinds)}; default: {' '.join(DEFAULT)}")
     parser.add_argument("--minutes", type=float, default=30, help="of soak (default: 30)")
+    parser.add_argument("--seeds", type=int, default=seeds.SEEDS, help=f"of sim, in the release build (default: {seeds.SEEDS})")
     parser.add_argument("--seed", type=int, help="of soak (default: another one each time, printed)")
     options = parser.parse_args()
     wrong = [kind for kind in options.kinds if kind not in kinds]
