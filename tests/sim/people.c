@@ -274,6 +274,11 @@ static void move_from_a_lost_node(struct world_service *ws)
     for (unsigned i = 0; i < w->server_count; i++) {
         if (i == ws->primary || !site_has_node(w, (site_id)i))
             continue;
+        if (ws->servers[i].switched_off &&
+            !ws->servers[i].host_dead) { /* an old primary that was vouched for: all that is left */
+            ws->servers[i].switched_off = false;
+            server_start(&ws->servers[i]);
+        }
         command_clear(c, COMMAND_OPERATION_START);
         c->operation_start = (struct command_operation_start){ .service = ws->number,
                                                                .kind = OPERATION_PROMOTE,
