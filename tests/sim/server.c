@@ -47,11 +47,11 @@ static void note_history(struct server *s)
 int64_t server_acknowledged_us(const struct server *s, uint64_t lsn)
 {
     unsigned kept = s->history_count < HISTORY_MAX ? s->history_count : HISTORY_MAX;
+    int64_t sum_us = 0;
 
     for (unsigned i = s->history_count - kept; i < s->history_count; i++)
-        if (s->history[i % HISTORY_MAX].lsn > lsn)
-            return s->history[i % HISTORY_MAX].us;
-    return s->acknowledged_us;
+        sum_us += s->history[i % HISTORY_MAX].lsn > lsn ? HISTORY_EVERY_US : 0;
+    return sum_us;
 }
 
 bool server_write(struct server *s)
@@ -104,9 +104,10 @@ static void on_wal(void *receiver, unsigned from, const void *data, size_t size_
     if (!s->running || !s->in_recovery || s->severed || !server_follows(s, wal))
         return;
     s->primary_lsn = wal->lsn;
+    if (s->lagging)
+        return;
+    s->wal = *wal;
     s->streamed_us = server_now_us(s);
-    if (!s->lagging)
-        s->wal = *wal;
 }
 
 static int64_t wal_every_us(const struct world *w)

@@ -86,7 +86,8 @@ int64_t server_now_us(const struct server *s);
 bool server_passes(const struct server *s);
 /* One write. False: refused, or not possible now. */
 bool server_write(struct server *s);
-/* Simulated time of the first acknowledged write that has a position above `lsn` on the server's timeline, as far back as its history goes. */
+/* For how long it has acknowledged writes with a position above `lsn` on its timeline, as far back as its history goes. Time in which it
+ * acknowledged nothing does not count. */
 int64_t server_acknowledged_us(const struct server *s, uint64_t lsn);
 /* Does `standby` hold nothing that `primary`, a server of the same service, does not? */
 bool server_follows(const struct server *standby, const struct wal *primary);

@@ -99,13 +99,15 @@ static bool glass_may_explain(const struct world_service *ws)
     return ws->glass_epoch != 0 && ws->epoch <= ws->glass_epoch + 1;
 }
 
-/* Since when `to` lacks what `from` has acknowledged; -1: it lacks nothing. A standby that missed a promotion and follows a server of the time
- * before it lacks all that was acknowledged since. */
-static int64_t lacks_since_us(const struct world_service *ws, const struct server *to, const struct server *from)
+/* For how long `from` has acknowledged what `to` lacks. A standby that missed a promotion and follows a server of the time before it lacks all
+ * that was acknowledged since. */
+static int64_t lacks_us(const struct world_service *ws, const struct server *to, const struct server *from)
 {
     if (to->wal.timeline == from->wal.timeline)
-        return to->wal.lsn >= from->wal.lsn ? -1 : server_acknowledged_us(from, to->wal.lsn);
-    return server_follows(to, &from->wal) || from->acknowledged_us < ws->primary_since_us ? -1 : ws->primary_since_us;
+        return server_acknowledged_us(from, to->wal.lsn);
+    if (server_follows(to, &from->wal) || from->acknowledged_us < ws->primary_since_us)
+        return 0;
+    return from->acknowledged_us - ws->primary_since_us;
 }
 
 /* Whoever becomes primary lacks no more than the policy's lag, in bytes as far as they were known, and in time; or a person has typed it. */
@@ -113,7 +115,7 @@ static void check_loss(struct world_service *ws, const struct service *svc)
 {
     const struct server *from = world_server(ws, ws->primary);
     const struct server *to = world_server(ws, svc->primary);
-    int64_t since_us, lost_us;
+    int64_t lost_us;
 
     if (from == NULL || to == NULL || from == to || svc->operation.overrides != 0 || glass_may_explain(ws))
         return;
@@ -123,8 +125,7 @@ static void check_loss(struct world_service *ws, const struct service *svc)
                  to->primary_lsn - to->wal.lsn, svc->config.max_lag_bytes, ws->number);
     if (!ws->enforced)
         return; /* it was disarmed not long ago: nothing ends its writes in time, and the log knows that */
-    since_us = lacks_since_us(ws, to, from);
-    lost_us = since_us < 0 ? 0 : from->acknowledged_us - since_us;
+    lost_us = lacks_us(ws, to, from);
     if (lost_us > (DISPLAY_SLOW * (int64_t)svc->config.max_lag_ms + svc->lease.ttl_ms) * SIM_US_PER_MS + LAG_SLACK_US)
         sim_fail(ws->world->sim,
                  "site %u is promoted at timeline %u lsn %" PRIu64 " and lacks %" PRId64
