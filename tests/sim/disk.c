@@ -84,12 +84,12 @@ void disk_put_snapshot(struct disk *d, const struct disk_snapshot *snapshot, uns
     ASSERT(snapshot->index > 0);
     snapshot_free(&d->snapshot);
     d->snapshot = *snapshot;
-    /* On a disk that fails the log may end before a snapshot of what the others have committed: then it goes, too. */
-    if (trailing == 0 || disk_last_index(d) < snapshot->index) {
+    if (trailing == 0) {
         disk_truncate(d, d->first_index);
         d->first_index = snapshot->index + 1;
         return;
     }
+    ASSERT(disk_last_index(d) >= snapshot->index);
     if (keep_from > d->first_index)
         drop_first(d, (size_t)(keep_from - d->first_index));
 }

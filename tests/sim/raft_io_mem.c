@@ -271,11 +271,13 @@ static void work_next(struct raft_io_mem *m);
 static void finish_snapshot(struct raft_io_mem *m, struct operation *o)
 {
     struct raft_io_snapshot_put *put = o->put;
+    bool fails = m->fault == RAFT_IO_MEM_APPEND_FAILS;
 
-    write_snapshot(m, o);
+    if (!fails)
+        write_snapshot(m, o);
     raft_free(o);
     m->pending_count--;
-    put->cb(put, 0);
+    put->cb(put, fails ? RAFT_IOERR : 0);
 }
 
 static void on_own_snapshot_written(void *ctx)
@@ -500,9 +502,7 @@ static raft_time mem_time(struct raft_io *io)
 
 static int mem_random(struct raft_io *io, int min, int max)
 {
-    struct raft_io_mem *m = io->impl;
-
-    return (int)sim_between(m->setup.sim, min, max);
+    return (int)sim_between(((struct raft_io_mem *)io->impl)->setup.sim, min, max);
 }
 
 static void cancel_operation(struct operation *o)
