@@ -117,6 +117,12 @@ const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t
         return "another epoch";
     if (l->holder != holder)
         return "another node is the executor";
+    /* Reports are ordered by what their holder had applied. One that comes late must not say of an earlier life of the server that it enforces, when
+     * the life that runs now does not. */
+    if (enforcement.known_index < l->enforcement.known_index)
+        return "a later report of the holder is in the log";
+    if (enforcement.known_index == l->enforcement.known_index && enforcement.instance != l->enforcement.instance)
+        enforcement.enforcing = enforcement.enforcing && l->enforcement.enforcing;
     why = remember_instance(l, enforcement.instance);
     if (why != (const char *)0)
         return why;

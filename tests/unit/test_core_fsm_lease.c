@@ -220,7 +220,7 @@ static void a_report_from_before_a_disarm_says_nothing_after_it(void **state)
 {
     struct core *k = *state;
     struct command *c;
-    uint64_t before = core_app(k)->enforced_index;
+    uint64_t before = k->state.applied_index;
 
     assert_accepted(core_set(k, SERVICE_DISARM), k);
     assert_accepted(core_set(k, SERVICE_ARM), k);

@@ -6,7 +6,7 @@
 #define HOLDER 11
 #define EPOCH 5
 
-static const struct enforcement enforced = { .enforcing = true, .instance = 0xa1, .known_index = 3 };
+static const struct enforcement enforced = { .enforcing = true, .instance = 0xa1, .known_index = 101 };
 
 static struct lease granted(void)
 {
@@ -75,14 +75,14 @@ static void a_grant_must_raise_the_epoch(void **state)
 static void a_renewal_records_its_index_its_ttl_and_its_report(void **state)
 {
     struct lease l = granted();
-    struct enforcement report = { .enforcing = false, .instance = 0xa1, .known_index = 9 };
+    struct enforcement report = { .enforcing = false, .instance = 0xa1, .known_index = 109 };
 
     (void)state;
     assert_null(lease_renew(&l, HOLDER, EPOCH, 107, 3000, report));
     assert_int_equal(l.renewed_index, 107);
     assert_int_equal(l.ttl_ms, 3000);
     assert_false(l.enforcement.enforcing);
-    assert_int_equal(l.enforcement.known_index, 9);
+    assert_int_equal(l.enforcement.known_index, 109);
 }
 
 static void a_renewal_of_another_epoch_is_refused(void **state)
@@ -176,7 +176,7 @@ static void the_count_runs_on_after_a_revocation(void **state)
 static void each_server_life_is_remembered_once(void **state)
 {
     struct lease l = granted();
-    struct enforcement other = { .enforcing = true, .instance = 0xb2 };
+    struct enforcement other = { .enforcing = true, .instance = 0xb2, .known_index = 102 };
 
     (void)state;
     assert_null(renew(&l, 107));
@@ -189,7 +189,7 @@ static void each_server_life_is_remembered_once(void **state)
 static void a_late_renewal_of_an_earlier_server_life_is_refused(void **state)
 {
     struct lease l = granted();
-    struct enforcement broken_glass = { .enforcing = false, .instance = 0xb2 };
+    struct enforcement broken_glass = { .enforcing = false, .instance = 0xb2, .known_index = 102 };
 
     (void)state;
     assert_null(lease_renew(&l, HOLDER, EPOCH, 107, 2000, broken_glass));
@@ -198,10 +198,30 @@ static void a_late_renewal_of_an_earlier_server_life_is_refused(void **state)
     assert_int_equal(l.renewed_index, 107);
 }
 
+/* Its first renewal was under way for so long that the next life, with broken glass, was first. */
+static void an_earlier_life_that_is_new_to_the_log_does_not_speak_for_the_next_one(void **state)
+{
+    struct lease l = granted();
+    struct enforcement broken_glass = { .enforcing = false, .instance = 0xc3, .known_index = 105 };
+    struct enforcement late = { .enforcing = true, .instance = 0xb2, .known_index = 104 };
+
+    (void)state;
+    assert_null(lease_renew(&l, HOLDER, EPOCH, 107, 2000, broken_glass));
+    assert_non_null(lease_renew(&l, HOLDER, EPOCH, 108, 2000, late));
+    assert_int_equal(l.renewed_index, 107);
+    assert_int_equal(l.instance_count, 2);
+    late.known_index = 105; /* nothing tells which of them is the later one */
+    assert_null(lease_renew(&l, HOLDER, EPOCH, 109, 2000, late));
+    assert_false(l.enforcement.enforcing);
+    late.known_index = 106;
+    assert_null(lease_renew(&l, HOLDER, EPOCH, 110, 2000, late));
+    assert_true(l.enforcement.enforcing);
+}
+
 static void a_server_that_cannot_be_remembered_is_not_renewed(void **state)
 {
     struct lease l = granted();
-    struct enforcement next = { .enforcing = true };
+    struct enforcement next = { .enforcing = true, .known_index = 102 };
 
     (void)state;
     for (next.instance = 1; l.instance_count < INSTANCES_MAX; next.instance++)
@@ -299,6 +319,7 @@ int main(void)
         cmocka_unit_test(the_count_runs_on_after_a_revocation),
         cmocka_unit_test(each_server_life_is_remembered_once),
         cmocka_unit_test(a_late_renewal_of_an_earlier_server_life_is_refused),
+        cmocka_unit_test(an_earlier_life_that_is_new_to_the_log_does_not_speak_for_the_next_one),
         cmocka_unit_test(a_server_that_cannot_be_remembered_is_not_renewed),
         cmocka_unit_test(a_lease_never_gets_shorter_while_it_may_be_acted_on),
         cmocka_unit_test(a_grant_over_a_revoked_lease_inherits_what_may_still_run),
