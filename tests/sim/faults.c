@@ -329,10 +329,21 @@ static void pause_primary_site(struct world *w)
     faults_later(w, UNDO_SITE_PAUSE, site, 6000);
 }
 
+/* What the policy of acknowledged loss is for. */
+static void lag_and_lose(struct world *w)
+{
+    faults_lag(w);
+    world_run(w, sim_between(w->sim, 100, 4000) * SIM_US_PER_MS);
+    faults_lose_primary_site(w);
+}
+
 /* What failovers are made of: the primary's site is lost, or a person moves the service while it lives. */
 static void draw_focused(struct world *w)
 {
-    switch (sim_random(w->sim, 12)) {
+    switch (sim_random(w->sim, 13)) {
+    case 12:
+        lag_and_lose(w);
+        return;
     case 11:
         faults_freeze_the_last_lease(w);
         return;
