@@ -145,7 +145,8 @@ void server_start_with_broken_glass(struct server *s)
 {
     server_start(s);
     s->break_glass = true;
-    s->service->glass_epoch = s->service->epoch;
+    s->service->glass_broken = true;
+    s->service->glass_grants = 0;
     world_changed(s->service);
     sim_note(s->world->sim, "server %u of service %u has broken glass", s->site, s->service->number);
 }

@@ -67,8 +67,9 @@ struct world_service {
     uint64_t promoted_count;
     epoch_t expired_epoch; /* the last one that ran out under a reported guard; a sighting takes it back */
     epoch_t ended_epoch;   /* the last one that was fenced, or that a person vouched for */
-    epoch_t glass_epoch;   /* the last one in which somebody broke the glass */
-    bool enforced;         /* as the lease's last renewal says */
+    bool glass_broken;     /* somebody broke it, once */
+    unsigned glass_grants; /* since the last time */
+    bool enforced;         /* as the last renewal of the lease says */
     bool proven; /* a certificate that is no person's word counts: nobody may acknowledge before the next grant */
     bool
         changed; /* since it was last checked: something that lets a server acknowledge, or the log's word about who may */

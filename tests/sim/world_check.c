@@ -96,7 +96,7 @@ void world_check_instant(struct world *w)
 /* A grant that was asked for before the glass was broken may come after it: the person who broke it answers for that epoch, too. */
 static bool glass_may_explain(const struct world_service *ws)
 {
-    return ws->glass_epoch != 0 && ws->epoch <= ws->glass_epoch + 1;
+    return ws->glass_broken && ws->glass_grants <= 1;
 }
 
 /* For how long `from` has acknowledged what `to` lacks. A standby that missed a promotion and follows a server of the time before it lacks all
@@ -169,6 +169,7 @@ static void on_new_epoch(struct world_service *ws, const struct service *svc, ui
     check_loss(ws, svc);
     if (c->kind == COMMAND_PROMOTE)
         check_promotion(ws, svc);
+    ws->glass_grants++;
     if (ws->primary != svc->primary)
         ws->primary_since_us = ws->world->sim->now_us;
     ws->epoch = svc->lease.epoch;
