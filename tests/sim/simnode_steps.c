@@ -372,10 +372,10 @@ static void attempt_begin(struct simnode *n, struct attempt *a, service_id servi
                                        .epoch = run->epoch,
                                        .old_epoch = a->old_epoch } };
     fence = operation_run(&svc->operation, STEP_FENCE, svc->operation.from);
-    if (fence != NULL && fence->state == RUN_DONE && fence->position.known && run->attempt == 1) {
+    if (fence != NULL && fence->state == RUN_DONE && fence->position.known)
         d->effect.fenced_lsn = fence->position.lsn;
+    if (run->attempt == 1) /* a second one may find it severed already */
         d->effect.patience_us = (int64_t)plan_step_of(run->step)->deadline_ms * 500;
-    }
     if (svc->lease.epoch == a->old_epoch) {
         d->effect.instance_count = svc->lease.instance_count;
         memcpy(d->effect.instances, svc->lease.instances, sizeof d->effect.instances);
