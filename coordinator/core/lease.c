@@ -106,6 +106,15 @@ const char *lease_grant(struct lease *l, site_id site, node_id holder, epoch_t e
     return (const char *)0;
 }
 
+/* Reports are ordered by what their holder had applied. One that comes late must not say of an earlier life of the server that it enforces when the
+ * life that runs now does not; of two lives that were looked at with nothing applied in between, nobody knows which is the later. */
+static bool report_is_later(const struct enforcement *last, const struct enforcement *next)
+{
+    if (next->known_index != last->known_index)
+        return next->known_index > last->known_index;
+    return last->instance == 0 || next->instance == last->instance;
+}
+
 const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t index, uint32_t ttl_ms,
                         struct enforcement enforcement)
 {
@@ -117,12 +126,8 @@ const char *lease_renew(struct lease *l, node_id holder, epoch_t epoch, uint64_t
         return "another epoch";
     if (l->holder != holder)
         return "another node is the executor";
-    /* Reports are ordered by what their holder had applied. One that comes late must not say of an earlier life of the server that it enforces, when
-     * the life that runs now does not. */
-    if (enforcement.known_index < l->enforcement.known_index)
-        return "a later report of the holder is in the log";
-    if (enforcement.known_index == l->enforcement.known_index && enforcement.instance != l->enforcement.instance)
-        enforcement.enforcing = enforcement.enforcing && l->enforcement.enforcing;
+    if (!report_is_later(&l->enforcement, &enforcement))
+        return "the holder's last report is later, or may be of a later life of the server";
     why = remember_instance(l, enforcement.instance);
     if (why != (const char *)0)
         return why;

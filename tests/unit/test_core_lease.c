@@ -211,9 +211,9 @@ static void an_earlier_life_that_is_new_to_the_log_does_not_speak_for_the_next_o
     assert_int_equal(l.renewed_index, 107);
     assert_int_equal(l.instance_count, 2);
     late.known_index = 105; /* nothing tells which of them is the later one */
-    assert_null(lease_renew(&l, HOLDER, EPOCH, 109, 2000, late));
+    assert_non_null(lease_renew(&l, HOLDER, EPOCH, 109, 2000, late));
     assert_false(l.enforcement.enforcing);
-    late.known_index = 106;
+    late.known_index = 106; /* it is the later one */
     assert_null(lease_renew(&l, HOLDER, EPOCH, 110, 2000, late));
     assert_true(l.enforcement.enforcing);
 }
@@ -224,7 +224,7 @@ static void a_server_that_cannot_be_remembered_is_not_renewed(void **state)
     struct enforcement next = { .enforcing = true, .known_index = 102 };
 
     (void)state;
-    for (next.instance = 1; l.instance_count < INSTANCES_MAX; next.instance++)
+    for (next.instance = 1; l.instance_count < INSTANCES_MAX; next.instance++, next.known_index++)
         assert_null(lease_renew(&l, HOLDER, EPOCH, 100 + next.instance, 2000, next));
     assert_non_null(lease_renew(&l, HOLDER, EPOCH, 200, 2000, next));
     assert_int_equal(l.instance_count, INSTANCES_MAX);
