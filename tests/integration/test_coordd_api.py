@@ -1,27 +1,17 @@
 """The API of running nodes over the network: roles, servers that are away, certificates that change. Three real nodes of the build under test, without
 databases, in a network namespace of their own. Environment: COORD_BUILD (the build directory).
 """
-import ctypes
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(SOURCE))
-from lab import postgres  # noqa: E402
-from lab.network import SITES  # noqa: E402
-from lab.processes import CLONE_NEWNET, leave_on_signals  # noqa: E402
-from lab.sites import Lab  # noqa: E402
+import test_coordd_support as support  # also finds lab
+from lab import postgres
+from lab.network import SITES
 
-BUILD = Path(os.environ["COORD_BUILD"])
-COORDCTL = str(BUILD / "coordinator/coordctl")
+COORDCTL = str(support.BUILD / "coordinator/coordctl")
 SERVICES = """services:
   - name: app
     profile: metro
@@ -35,32 +25,14 @@ SERVICES = """services:
 """
 
 
-def enter_namespace():
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare: this test wants root")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-
-
-class Api(unittest.TestCase):
+class Api(support.LabTest):
     def setUp(self):
-        self.work = Path(tempfile.mkdtemp(prefix="coord-api-", dir="/tmp"))
-        self.lab = Lab(self.work, BUILD, source=SOURCE)
-        self.lab.network.start()
-        self.lab._prepare()
-        self.lab._make_sites()
+        super().setUp()
+        self.make_nodes()
         self.nodes = [self.lab.node(site) for site in SITES]
-        for node in self.nodes:
-            node.bootstrap()
         self.authority = self.nodes[0].authority
         for name, role in (("alice", "operator"), ("bob", "viewer")):
             self.pki("client", str(self.authority), name, "--role", role)
-
-    def tearDown(self):
-        self.lab.end()
-        if any(error for _, error in self._outcome.result.failures + self._outcome.result.errors):
-            print(f"logs: {self.work}/log")
-        else:
-            shutil.rmtree(self.work)
 
     def pki(self, *arguments):
         self.lab.processes.run([COORDCTL, "pki", *arguments], user=postgres.USER)
@@ -148,6 +120,4 @@ class Api(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    leave_on_signals()
-    enter_namespace()
-    unittest.main()
+    support.main()

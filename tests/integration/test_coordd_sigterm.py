@@ -3,53 +3,31 @@ sanitizers, whose reports stand in the log), a real PostgreSQL pair, in a networ
 
 Environment: COORD_BUILD (the build directory), SIGTERM_ROUNDS (how often each moment is tried; default 4).
 """
-import ctypes
 import os
 import queue
 import random
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(SOURCE))
-from lab.network import SITES  # noqa: E402
-from lab.observe import Events  # noqa: E402
-from lab.processes import CLONE_NEWNET, LabError, leave_on_signals, send  # noqa: E402
-from lab.sites import Lab  # noqa: E402
+import test_coordd_support as support  # also finds lab
+from lab.network import SITES
+from lab.observe import Events
+from lab.processes import LabError, send
 
-BUILD = Path(os.environ["COORD_BUILD"])
 ROUNDS = int(os.environ.get("SIGTERM_ROUNDS", "4"))
 SEED = int(os.environ.get("SIGTERM_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 END_S = 3.0  # below every deadline that a shutdown could wait for: 5 s of a submission, 10 s of a proposal
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "event=handles_left", "assertion")
 
 
-def enter_namespace():
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare: this test wants root")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+class Sigterm(support.LabTest):
+    note = f"seed {SEED}; "
 
-
-class Sigterm(unittest.TestCase):
     def setUp(self):
+        super().setUp()
         self.random = random.Random(SEED)
-        self.work = Path(tempfile.mkdtemp(prefix="coord-sigterm-", dir="/tmp"))
-        self.lab = Lab(self.work, BUILD, source=SOURCE)
-
-    def tearDown(self):
-        self.lab.end()
-        failed = any(error for _, error in self._outcome.result.failures + self._outcome.result.errors)
-        if failed:
-            print(f"seed {SEED}; logs: {self.work}/log")
-        else:
-            shutil.rmtree(self.work)
 
     def end(self, site):
         """SIGTERM to the node of a site: it ends by itself, with 0, and no sanitizer has anything to say."""
@@ -88,11 +66,7 @@ class Sigterm(unittest.TestCase):
     def test_before_and_during_elections(self):
         """Nodes without databases: alone without a quorum, in the first election, under a leader whose followers leave."""
         lab = self.lab
-        lab.network.start()
-        lab._prepare()
-        lab._make_sites()
-        for site in SITES:
-            lab.node(site).bootstrap()
+        self.make_nodes()
         self.start_told_to_systemd()
         for _ in range(ROUNDS):
             self.end_while_it_starts()
@@ -213,6 +187,4 @@ class Sigterm(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    leave_on_signals()
-    enter_namespace()
-    unittest.main()
+    support.main()

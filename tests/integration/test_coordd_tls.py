@@ -1,52 +1,21 @@
 """The certificates of a running coordd: read again, broken, about to end, and of somebody else. Three real nodes of the build under test, without
 databases, in a network namespace of their own. Environment: COORD_BUILD (the build directory).
 """
-import ctypes
 import http.client
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(SOURCE))
-from lab import postgres  # noqa: E402
-from lab.network import SITES  # noqa: E402
-from lab.processes import CLONE_NEWNET, leave_on_signals  # noqa: E402
-from lab.sites import Lab  # noqa: E402
-
-BUILD = Path(os.environ["COORD_BUILD"])
+import test_coordd_support as support  # also finds lab
+from lab import postgres
+from lab.network import SITES
 
 
-def enter_namespace():
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "unshare: this test wants root")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-
-
-class Certificates(unittest.TestCase):
+class Certificates(support.LabTest):
     def setUp(self):
-        self.work = Path(tempfile.mkdtemp(prefix="coord-tls-", dir="/tmp"))
-        self.lab = Lab(self.work, BUILD, source=SOURCE)
-        self.lab.network.start()
-        self.lab._prepare()
-        self.lab._make_sites()
-        for site in SITES:
-            self.lab.node(site).bootstrap()
-
-    def tearDown(self):
-        self.lab.end()
-        failed = any(error for _, error in self._outcome.result.failures + self._outcome.result.errors)
-        if failed:
-            print(f"logs: {self.work}/log")
-        else:
-            shutil.rmtree(self.work)
+        super().setUp()
+        self.make_nodes()
 
     def start(self, *sites):
         for site in sites:
@@ -151,6 +120,4 @@ class Certificates(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    leave_on_signals()
-    enter_namespace()
-    unittest.main()
+    support.main()
