@@ -1,5 +1,6 @@
 /* Happy path at a follower: forward_submit sends REQUEST to the leader, which admits and proposes it and sends ANSWER when it is applied.
- * Failures: not sent (a status from forward_submit); refused there (a status in `done`); term changed, answer lost or late: UNKNOWN. */
+ * Failures: not sent (a status from forward_submit); refused there (a status in `done`); term changed, answer lost or late: UNKNOWN.
+ * The leader keeps an answer that the link does not take: a submitter that has just started is connected to it before it is to the submitter. */
 #include "raft/forward.h"
 
 #include "base/bytes.h"
@@ -26,11 +27,16 @@ struct submission {
     void *ctx;
 };
 
+enum served_state { SERVED_NONE, SERVED_PROPOSED, SERVED_ANSWER_KEPT };
+
 struct served {
     struct forward *forward;
-    bool open;
+    enum served_state state;
     node_id from;
     uint64_t request;
+    int64_t until_us; /* the submitter waits no longer */
+    size_t answer_bytes;
+    uint8_t answer[ANSWER_HEADER_BYTES + OUTCOME_MAX_BYTES];
 };
 
 struct forward {
@@ -38,7 +44,8 @@ struct forward {
     uint64_t request_next;
     struct submission submissions[FORWARD_OUTSTANDING_MAX];
     struct served served[FORWARD_SERVED_MAX];
-    bool destroyed; /* rnode still owes us callbacks */
+    struct served refusal; /* of the last request for which none of these was free */
+    bool destroyed;        /* rnode still owes us callbacks */
     unsigned owed;
     uint8_t scratch[MESSAGE_MAX_BYTES];
 };
@@ -148,51 +155,64 @@ enum status forward_submit(struct forward *f, const uint8_t *bytes, size_t lengt
     return status;
 }
 
-static void answer(struct forward *f, node_id to, uint64_t request, enum status status, uint64_t index,
-                   const uint8_t *outcome, size_t length)
+static void answer_send(struct served *s)
 {
-    uint8_t out[ANSWER_HEADER_BYTES + OUTCOME_MAX_BYTES];
+    const struct message_link *link = s->forward->config.link;
+    enum status status = link->send(link->ctx, s->from, MESSAGE_FORWARD_ANSWER, s->answer, s->answer_bytes);
+    s->state = status == STATUS_OK ? SERVED_NONE : SERVED_ANSWER_KEPT;
+}
+
+static void answer(struct served *s, enum status status, uint64_t index, const uint8_t *outcome, size_t length)
+{
     struct writer w;
-    writer_init(&w, out, sizeof out);
-    writer_u64(&w, request);
+    writer_init(&w, s->answer, sizeof s->answer);
+    writer_u64(&w, s->request);
     writer_u8(&w, (uint8_t)status);
     writer_u64(&w, index);
     writer_u32(&w, (uint32_t)length);
     writer_bytes(&w, outcome, length);
     ASSERT(writer_ok(&w));
-    /* When it does not get through, the submitter's deadline answers with UNKNOWN. */
-    (void)f->config.link->send(f->config.link->ctx, to, MESSAGE_FORWARD_ANSWER, out, w.used);
+    s->answer_bytes = w.used;
+    answer_send(s);
 }
 
 static void on_served_done(void *ctx, enum status status, uint64_t index, const uint8_t *outcome, size_t length)
 {
     struct served *s = ctx;
     struct forward *f = s->forward;
-    s->open = false;
     if (!f->destroyed)
-        answer(f, s->from, s->request, status, index, outcome, length);
+        answer(s, status, index, outcome, length);
     release(f);
 }
 
-static enum status serve(struct forward *f, node_id from, uint64_t request, const uint8_t *bytes, size_t length)
+/* A free slot, else the one whose kept answer has waited longest, else, when all wait for rnode, the one for the refusal. */
+static struct served *served_slot(struct forward *f)
 {
+    struct served *kept = &f->refusal;
+    for (size_t i = 0; i < FORWARD_SERVED_MAX; i++) {
+        struct served *s = &f->served[i];
+        if (s->state == SERVED_NONE)
+            return s;
+        if (s->state == SERVED_ANSWER_KEPT && (kept == &f->refusal || s->until_us < kept->until_us))
+            kept = s;
+    }
+    return kept;
+}
+
+static enum status serve(struct served *s, const uint8_t *bytes, size_t length)
+{
+    struct forward *f = s->forward;
     struct rnode_leadership now = rnode_leadership(f->config.node);
     if (!rnode_leads(f->config.node, now.term))
         return STATUS_NO_LEADER;
-    struct served *s = NULL;
-    for (size_t i = 0; i < FORWARD_SERVED_MAX && s == NULL; i++)
-        if (!f->served[i].open)
-            s = &f->served[i];
-    if (s == NULL)
+    if (s == &f->refusal)
         return STATUS_FULL;
     memcpy(f->scratch, bytes, length);
-    enum status status = admit(f, from, f->scratch, &length);
-    if (status != STATUS_OK)
-        return status;
-    *s = (struct served){ .forward = f, .from = from, .request = request };
-    status = rnode_propose(f->config.node, f->scratch, length, on_served_done, s);
+    enum status status = admit(f, s->from, f->scratch, &length);
+    if (status == STATUS_OK)
+        status = rnode_propose(f->config.node, f->scratch, length, on_served_done, s);
     if (status == STATUS_OK) {
-        s->open = true;
+        s->state = SERVED_PROPOSED;
         f->owed++;
     }
     return status;
@@ -206,11 +226,16 @@ static void on_request(struct forward *f, node_id from, const uint8_t *bytes, si
     uint32_t payload_bytes = reader_u32(&r);
     if (!reader_ok(&r))
         return; /* nobody to answer to */
+    struct served *s = served_slot(f);
+    s->forward = f;
+    s->from = from;
+    s->request = request;
+    s->until_us = f->config.now_us(f->config.ctx) + 1000LL * FORWARD_ANSWER_KEPT_MS;
     enum status status = STATUS_INVALID;
     if (payload_bytes > 0 && payload_bytes <= RNODE_PAYLOAD_MAX_BYTES && payload_bytes == length - REQUEST_HEADER_BYTES)
-        status = serve(f, from, request, bytes + REQUEST_HEADER_BYTES, payload_bytes);
+        status = serve(s, bytes + REQUEST_HEADER_BYTES, payload_bytes);
     if (status != STATUS_OK)
-        answer(f, from, request, status, 0, NULL, 0);
+        answer(s, status, 0, NULL, 0);
 }
 
 static void on_answer(struct forward *f, node_id from, const uint8_t *bytes, size_t length)
@@ -257,5 +282,12 @@ void forward_tick(struct forward *f)
         struct submission *s = &f->submissions[i];
         if (s->open && now_us >= s->deadline_us)
             finish(s, STATUS_UNKNOWN, 0, NULL, 0);
+    }
+    for (size_t i = 0; i < FORWARD_SERVED_MAX; i++) {
+        struct served *s = &f->served[i];
+        if (s->state == SERVED_ANSWER_KEPT && now_us >= s->until_us)
+            s->state = SERVED_NONE;
+        else if (s->state == SERVED_ANSWER_KEPT)
+            answer_send(s);
     }
 }

@@ -12,6 +12,7 @@
 #define FORWARD_OUTSTANDING_MAX 64 /* submissions of this node that wait for an answer */
 #define FORWARD_GRACE_MS 50        /* a leader that was replaced may have answered already: its answer is waited for */
 #define FORWARD_SERVED_MAX 64      /* proposals made here for other nodes */
+#define FORWARD_ANSWER_KEPT_MS 10000 /* from the request: no submitter waits longer */
 
 struct forward; /* opaque */
 

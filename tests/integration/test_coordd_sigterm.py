@@ -163,8 +163,8 @@ class Sigterm(support.LabTest):
         self.resume(lab, "site-c")
 
     def resume(self, lab, site):
-        """Leadership goes back to the witness about now; a command on its way meanwhile is answered "unknown", and may be given again."""
-        lab.until(lambda: lab.node(site).ctl_text("resume", "app"), 10, "the service resumed")
+        """Leadership goes back to the witness about now; a command on its way meanwhile is answered "unknown" after up to 10 s, and may be given again."""
+        lab.until(lambda: lab.node(site).ctl_text("resume", "app"), 30, "the service resumed")
 
     def end_in_an_operation(self, lab):
         """PostgreSQL at site-a dies; while the operation runs each node is ended and started again and again, until it is done."""

@@ -56,6 +56,85 @@ static void a_lost_answer_is_unknown_at_the_deadline_and_a_late_one_is_ignored(v
     assert_int_equal(r->answers[0].times, 1);
 }
 
+static bool applied_there(struct rig *r, unsigned node, unsigned count)
+{
+    return r->nodes[node].applied_count == count;
+}
+
+static void an_answer_that_the_link_does_not_take_is_kept_until_it_does(void **state)
+{
+    struct rig *r = *state;
+    unsigned leader = rig_elect(r), follower = (leader + 1) % NODES;
+    assert_int_equal(rig_submit(r, follower, 1, 0), STATUS_OK);
+    r->link_refuses = true; /* the leader's way to the follower: the request is on its way already */
+    assert_true(rig_run_until(r, applied_there, leader, 1));
+    rig_run_ms(r, 1000);
+    assert_int_equal(r->answers[0].times, 0);
+    r->link_refuses = false;
+    rig_run_ms(r, 500);
+    assert_int_equal(r->answers[0].times, 1);
+    assert_int_equal(r->answers[0].status, STATUS_OK);
+    assert_int_equal(r->answers[0].outcome, STAMPED(1u) * 10);
+    rig_run_ms(r, 5000);
+    assert_int_equal(r->answers[0].times, 1);
+    assert_int_equal(r->nodes[leader].applied_count, 1);
+}
+
+/* So does a refusal: the submitter learns that the command surely is not in the log. */
+static void a_refusal_that_the_link_does_not_take_is_kept_too(void **state)
+{
+    struct rig *r = *state;
+    unsigned leader = rig_elect(r), follower = (leader + 1) % NODES;
+    r->admit_says = STATUS_REFUSED;
+    assert_int_equal(rig_submit(r, follower, 1, 0), STATUS_OK);
+    r->link_refuses = true;
+    rig_run_ms(r, 1000);
+    assert_int_equal(r->answers[0].times, 0);
+    r->link_refuses = false;
+    rig_run_ms(r, 500);
+    assert_int_equal(r->answers[0].times, 1);
+    assert_int_equal(r->answers[0].status, STATUS_REFUSED);
+}
+
+/* With every slot taken by an answer that is kept: the oldest gives way to the next request. */
+static void answers_that_nobody_takes_stand_in_nobody_s_way(void **state)
+{
+    struct rig *r = *state;
+    unsigned leader = rig_elect(r), follower = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    r->admit_says = STATUS_REFUSED;
+    for (unsigned i = 0; i < FORWARD_SERVED_MAX; i++)
+        assert_int_equal(rig_submit(r, follower, i, i), STATUS_OK);
+    r->link_refuses = true;
+    rig_run_ms(r, 500);
+    r->admit_says = STATUS_OK;
+    r->link_refuses = false;
+    assert_int_equal(rig_submit(r, third, 7, 98), STATUS_OK);
+    r->link_refuses = true;
+    rig_run_ms(r, 500);
+    r->link_refuses = false;
+    rig_run_ms(r, 500);
+    assert_int_equal(r->answers[98].times, 1);
+    assert_int_equal(r->answers[98].status, STATUS_OK);
+    assert_int_equal(r->answers[0].times, 0);
+    for (unsigned i = 1; i < FORWARD_SERVED_MAX; i++)
+        assert_int_equal(r->answers[i].status, STATUS_REFUSED);
+}
+
+static void a_request_for_which_the_leader_has_no_room_is_refused(void **state)
+{
+    struct rig *r = *state;
+    unsigned leader = rig_elect(r), follower = (leader + 1) % NODES, third = (leader + 2) % NODES;
+    for (unsigned i = 0; i < FORWARD_SERVED_MAX; i++)
+        assert_int_equal(rig_submit(r, follower, i, i), STATUS_OK);
+    assert_int_equal(rig_submit(r, third, 7, 98), STATUS_OK);
+    assert_true(rig_run_until(r, rig_answered, 98, 0));
+    assert_int_equal(r->answers[98].status, STATUS_FULL);
+    assert_true(rig_run_until(r, applied_there, leader, FORWARD_SERVED_MAX));
+    rig_run_ms(r, 500);
+    for (unsigned i = 0; i < FORWARD_SERVED_MAX; i++)
+        assert_int_equal(r->answers[i].status, STATUS_OK);
+}
+
 static void a_command_sent_to_a_leader_that_is_replaced_is_unknown_soon(void **state)
 {
     struct rig *r = *state;
@@ -121,6 +200,10 @@ int main(void)
         RIG_TEST(a_follower_s_command_is_admitted_and_proposed_by_the_leader_and_its_outcome_comes_back),
         RIG_TEST(a_command_without_a_leader_or_a_connection_surely_was_not_sent),
         RIG_TEST(a_lost_answer_is_unknown_at_the_deadline_and_a_late_one_is_ignored),
+        RIG_TEST(an_answer_that_the_link_does_not_take_is_kept_until_it_does),
+        RIG_TEST(a_refusal_that_the_link_does_not_take_is_kept_too),
+        RIG_TEST(answers_that_nobody_takes_stand_in_nobody_s_way),
+        RIG_TEST(a_request_for_which_the_leader_has_no_room_is_refused),
         RIG_TEST(a_command_sent_to_a_leader_that_is_replaced_is_unknown_soon),
         RIG_TEST(outstanding_commands_are_bounded),
         RIG_TEST(broken_or_foreign_messages_change_nothing),
