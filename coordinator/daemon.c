@@ -117,9 +117,10 @@ static void describe_node(void *ctx, struct api_node *out)
     out->tls = d->tls != NULL;
     if (d->tls != NULL)
         out->validity = tls_context_validity(d->tls);
-    if (d->node != NULL)
-        out->connections = node_uv_counters(d->node);
+    out->data_dir = d->config.data_dir;
     if (d->node != NULL) {
+        out->connections = node_uv_counters(d->node);
+        out->space = node_uv_space(d->node);
         out->cluster = node_uv_cluster(d->node);
         out->generation = node_uv_generation(d->node)->number;
     }

@@ -11,6 +11,7 @@
 #include "raft/io_guard.h"
 #include "raft/loop_watch.h"
 #include "raft/messages.h"
+#include "raft/space_watch.h"
 
 #include <stdarg.h>
 
@@ -29,6 +30,7 @@ struct node_uv {
     struct storage_uv storage;
     struct receipt receipt;
     struct loop_watch *watch;
+    struct space_watch *space;
     int64_t forgot_told_us, withheld_told_us; /* so that the log is not full of it */
     struct transport *transport;
     struct raft_io io;
@@ -249,10 +251,16 @@ static enum status receipt_make(struct node_uv *n, struct error *err)
     if (found->metadata_version > n->receipt.content.metadata_version)
         wrong = receipt_term(&n->receipt, found->metadata_version, found->term, found->vote);
     receipt_stored(&n->receipt, found->last_index);
-    n->watch = loop_watch_create(LOOP_WATCH_PATIENCE_MS, on_fatal, n);
-    if (n->watch == NULL)
-        return error_set(err, STATUS_FAILED, "no thread to watch the loop");
     return wrong == 0 ? STATUS_OK : error_set(err, STATUS_FAILED, "%s: %s", n->storage.receipt_path, strerror(wrong));
+}
+
+static enum status watches_make(struct node_uv *n, struct error *err)
+{
+    n->watch = loop_watch_create(LOOP_WATCH_PATIENCE_MS, on_fatal, n);
+    n->space = space_watch_create(n->config.loop, n->storage.raft_dir);
+    return n->watch != NULL && n->space != NULL
+               ? STATUS_OK
+               : error_set(err, STATUS_FAILED, "no memory, or no thread, to watch the loop and the disk");
 }
 
 static enum status transport_make(struct node_uv *n, struct error *err)
@@ -355,7 +363,7 @@ struct node_uv *node_uv_create(const struct node_uv_config *config, struct error
         free(n);
         return NULL;
     }
-    if (receipt_make(n, err) != STATUS_OK || transport_make(n, err) != STATUS_OK) {
+    if (receipt_make(n, err) != STATUS_OK || transport_make(n, err) != STATUS_OK || watches_make(n, err) != STATUS_OK) {
         storage_uv_close(&n->storage);
         free(n);
         return NULL;
@@ -404,7 +412,9 @@ void node_uv_close(struct node_uv *n, void (*closed)(void *ctx), void *ctx)
     n->watch = NULL;
     n->closed = closed;
     n->closed_ctx = ctx;
-    n->closing_parts = 2;
+    n->closing_parts = 3;
+    space_watch_close(n->space, on_part_closed, n);
+    n->space = NULL;
     forward_destroy(n->forward);
     n->forward = NULL;
     messages_close(n->messages, on_part_closed, n);
@@ -454,6 +464,11 @@ node_id node_uv_id(const struct node_uv *n)
 struct transport_counters node_uv_counters(const struct node_uv *n)
 {
     return transport_counters(n->transport);
+}
+
+struct space node_uv_space(const struct node_uv *n)
+{
+    return space_watch_last(n->space);
 }
 
 bool node_uv_connected(const struct node_uv *n, node_id to)

@@ -6,6 +6,7 @@
 #include "raft/forward.h"
 #include "raft/message_link.h"
 #include "raft/rnode.h"
+#include "raft/space.h"
 #include "raft/storage_uv.h"
 #include "raft/transport.h"
 
@@ -59,6 +60,8 @@ const struct storage_generation *node_uv_generation(const struct node_uv *n);
 bool node_uv_connected(const struct node_uv *n, node_id to);
 
 struct transport_counters node_uv_counters(const struct node_uv *n);
+struct space
+node_uv_space(const struct node_uv *n); /* on the disk of the log, seconds ago at most while the disk answers */
 
 /* libuv's thread pool carries libraft's disk work only, but must never be short: sets UV_THREADPOOL_SIZE=8 unless it is set. Call first in main. */
 void node_uv_prepare_process(void);

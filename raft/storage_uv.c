@@ -1,6 +1,7 @@
 #include "raft/storage_uv.h"
 
 #include "io/log.h"
+#include "raft/space.h"
 #include "raft/storage_check.h"
 #include "raft/storage_files.h"
 
@@ -59,23 +60,15 @@ static enum status content_check(const char *raft_dir, struct error *err)
     return status;
 }
 
-uint64_t storage_uv_free_bytes(const struct storage_uv *storage)
+static enum status space_check(const struct storage_uv *storage, struct error *err)
 {
     struct statvfs fs;
     if (statvfs(storage->raft_dir, &fs) != 0)
-        return 0;
-    return (uint64_t)fs.f_bavail * fs.f_frsize;
-}
-
-static enum status space_check(const struct storage_uv *storage, struct error *err)
-{
-    uint64_t free_bytes = storage_uv_free_bytes(storage);
-    if (free_bytes < STORAGE_FREE_MIN_BYTES)
+        return error_set(err, STATUS_FAILED, "%s: %m", storage->raft_dir);
+    uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (free_bytes < SPACE_MIN_BYTES)
         return error_set(err, STATUS_REFUSED, "%s: %" PRIu64 " MiB free; a node needs %llu MiB", storage->raft_dir,
-                         free_bytes >> 20, STORAGE_FREE_MIN_BYTES >> 20);
-    if (free_bytes < STORAGE_FREE_ALARM_BYTES)
-        log_event(LOG_LEVEL_WARNING, "disk_space_low", "directory=%s free_mib=%" PRIu64 " wanted_mib=%llu",
-                  storage->raft_dir, free_bytes >> 20, STORAGE_FREE_ALARM_BYTES >> 20);
+                         free_bytes >> 20, SPACE_MIN_BYTES >> 20);
     return STATUS_OK;
 }
 

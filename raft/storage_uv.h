@@ -23,10 +23,6 @@
 
 #include <limits.h>
 
-#define STORAGE_FREE_MIN_BYTES                                                                                         \
-    (128ull << 20) /* refuse to start below: three segments of 8 MiB, snapshots and room to act */
-#define STORAGE_FREE_ALARM_BYTES (256ull << 20) /* say so below */
-
 struct storage_identity {
     uint64_t cluster; /* made from the first member list; two clusters never talk to each other */
     node_id id;
@@ -75,8 +71,5 @@ enum status storage_uv_condemn(const struct storage_uv *storage, const char *rea
  * process runs it; NOT_FOUND: there is none. */
 enum status storage_uv_quarantine(const char *data_dir, struct storage_identity *identity, char *moved_to,
                                   size_t capacity, struct error *err);
-
-/* What is free for the log's file system now; 0 when it cannot be read. */
-uint64_t storage_uv_free_bytes(const struct storage_uv *storage);
 
 #endif

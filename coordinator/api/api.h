@@ -7,6 +7,7 @@
 
 #include "core/command.h"
 #include "io/tls.h"
+#include "raft/space.h"
 #include "raft/transport_counters.h"
 
 #include <uv.h>
@@ -25,6 +26,8 @@ struct api_node {
     bool tls;            /* false: plain TCP between nodes, and no certificate */
     struct tls_validity validity;
     struct transport_counters connections; /* of other nodes */
+    struct space space;                    /* on the disk of the log */
+    const char *data_dir;                  /* on it; borrowed */
 };
 
 /* What this node does about a service without a leader: no state of the cluster, so only this node can tell. */

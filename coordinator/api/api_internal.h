@@ -82,6 +82,8 @@ void api_judge(const struct state *s, service_id service, const struct api_promi
 void api_promises_of(const struct api *api, service_id service, struct api_promises *out);
 /* How this node's certificates are doing. */
 void api_judge_certificates(const struct api_node *node, int64_t now_ms, struct api_judgement *out);
+/* Whether its disk has room. */
+void api_judge_disk(const struct api_node *node, struct api_judgement *out);
 const char *api_health_word(enum api_health health);
 /* The site that an automatic failover would go to: the first other one that no gate forbids, else the first other one. SITE_NONE: none. */
 site_id api_likely_target(const struct state *s, service_id service, int64_t now_ms);

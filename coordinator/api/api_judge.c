@@ -207,6 +207,19 @@ void api_judge_certificates(const struct api_node *node, int64_t now_ms, struct 
     text_set(out->way_out, sizeof out->way_out, "%s", way_out);
 }
 
+void api_judge_disk(const struct api_node *node, struct api_judgement *out)
+{
+    uint64_t free_mib = node->space.free_bytes >> 20;
+
+    memset(out, 0, sizeof *out);
+    if (node->space.level == SPACE_ENOUGH)
+        return;
+    out->health = node->space.level == SPACE_SHORT ? API_CRITICAL : API_WARNING;
+    text_set(out->summary, sizeof out->summary, "%" PRIu64 " MiB free on the disk of %s: %s", free_mib, node->data_dir,
+             node->space.level == SPACE_SHORT ? "this node would not start again" : "a full disk ends this node");
+    text_set(out->way_out, sizeof out->way_out, "make room there: at least %llu MiB", SPACE_ALARM_BYTES >> 20);
+}
+
 const char *api_health_word(enum api_health health)
 {
     static const char *const words[] = { "ok", "warning", "critical" };

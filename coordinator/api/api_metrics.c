@@ -92,11 +92,14 @@ static void connections(FILE *out, const struct api_node *node)
     (void)fprintf(out, "coord_node_connections_accepted_total %" PRIu64 "\n", c->accepted);
     head(out, "coord_node_connections_refused_total", "counter",
          "Connections to the nodes' address that were refused: by their certificate, by what they say they are, as too "
-         "slow, "
-         "as too many.");
+         "slow, as too many.");
     for (unsigned i = 0; i < sizeof refused / sizeof refused[0]; i++)
         (void)fprintf(out, "coord_node_connections_refused_total{reason=\"%s\"} %" PRIu64 "\n", refused[i].reason,
                       refused[i].count);
+}
+
+static void certificates(FILE *out, const struct api_node *node)
+{
     if (!node->tls)
         return;
     head(out, "coord_certificate_expiry_seconds", "gauge",
@@ -137,6 +140,9 @@ char *api_metrics(const struct api *api)
         if (s->members[i].id != 0)
             (void)fprintf(out, "coord_node_heard{node=\"%s\"} %d\n", s->members[i].name, s->members[i].heard);
     connections(out, &node);
+    certificates(out, &node);
+    head(out, "coord_disk_free_bytes", "gauge", "Free on the disk of this node's log.");
+    (void)fprintf(out, "coord_disk_free_bytes %" PRIu64 "\n", node.space.free_bytes);
     services(out, s, "coord_service_epoch", "Rises with each grant of the right to be primary.", epoch);
     services(out, s, "coord_lease_live", "1 while the primary's lease can be extended.", live);
     services(out, s, "coord_lease_enforcing", "1 while the primary's server itself enforces the lease.", enforcing);

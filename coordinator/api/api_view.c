@@ -240,6 +240,13 @@ static struct json_t *view_promises(const struct api_promises *promises)
     return o;
 }
 
+static void put_judgement(struct json_t *o, const struct api_judgement *judgement)
+{
+    json_put_text(o, "health", api_health_word(judgement->health));
+    json_put_text(o, "summary", judgement->summary[0] != '\0' ? judgement->summary : NULL);
+    json_put_text(o, "way_out", judgement->way_out[0] != '\0' ? judgement->way_out : NULL);
+}
+
 struct json_t *api_view_service(const struct api *api, service_id service, int64_t now_ms)
 {
     const struct state *s = api_state(api);
@@ -264,9 +271,7 @@ struct json_t *api_view_service(const struct api *api, service_id service, int64
     api_promises_of(api, service, &promises);
     json_put(o, "promises", view_promises(&promises));
     api_judge(s, service, &promises, now_ms, &judgement);
-    json_put_text(o, "health", api_health_word(judgement.health));
-    json_put_text(o, "summary", judgement.summary);
-    json_put_text(o, "way_out", judgement.way_out[0] != '\0' ? judgement.way_out : NULL);
+    put_judgement(o, &judgement);
     return o;
 }
 
@@ -338,15 +343,24 @@ static struct json_t *view_cluster(const struct state *s, const struct api_node 
     return o;
 }
 
+static struct json_t *view_disk(const struct api_node *node)
+{
+    struct json_t *o = json_make_object();
+    struct api_judgement judgement;
+
+    api_judge_disk(node, &judgement);
+    put_judgement(o, &judgement);
+    json_put_int(o, "free_bytes", (int64_t)node->space.free_bytes);
+    return o;
+}
+
 static struct json_t *view_certificates(const struct api_node *node, int64_t now_ms)
 {
     struct json_t *o = json_make_object();
     struct api_judgement judgement;
 
     api_judge_certificates(node, now_ms, &judgement);
-    json_put_text(o, "health", api_health_word(judgement.health));
-    json_put_text(o, "summary", judgement.summary[0] != '\0' ? judgement.summary : NULL);
-    json_put_text(o, "way_out", judgement.way_out[0] != '\0' ? judgement.way_out : NULL);
+    put_judgement(o, &judgement);
     json_put_int(o, "certificate_end_s", node->validity.certificate_end_s);
     json_put_int(o, "authority_end_s", node->validity.authority_end_s);
     return o;
@@ -367,6 +381,7 @@ struct json_t *api_view_status(const struct api *api)
     json_put_text(self, "version", COORD_VERSION);
     json_put_text(self, "role", node.role);
     json_put(self, "certificates", view_certificates(&node, now_ms));
+    json_put(self, "disk", view_disk(&node));
     json_put(o, "node", self);
     json_put(o, "cluster", view_cluster(s, &node));
     for (unsigned i = 0; i < SERVICES_MAX; i++)

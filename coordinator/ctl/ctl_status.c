@@ -18,15 +18,15 @@ static const char *word(const struct json_t *object, const char *key)
 }
 
 /* Only when there is something to do. */
-static void print_certificates(const struct ctl *ctl, const struct json_t *certificates)
+static void print_judgement(const struct ctl *ctl, const struct json_t *judgement)
 {
-    const char *way_out = json_look_text(certificates, "way_out");
+    const char *way_out = json_look_text(judgement, "way_out");
 
     if (way_out == NULL)
         return;
     (void)fprintf(ctl->out, "%s%s%s: %s\n  way out: %s\n",
-                  ctl_color_on(ctl, strcmp(word(certificates, "health"), "critical") == 0 ? CTL_RED : CTL_YELLOW),
-                  word(certificates, "health"), ctl_color_off(ctl), word(certificates, "summary"), way_out);
+                  ctl_color_on(ctl, strcmp(word(judgement, "health"), "critical") == 0 ? CTL_RED : CTL_YELLOW),
+                  word(judgement, "health"), ctl_color_off(ctl), word(judgement, "summary"), way_out);
 }
 
 static void print_head(const struct ctl *ctl, const struct json_t *status)
@@ -50,7 +50,8 @@ static void print_head(const struct ctl *ctl, const struct json_t *status)
             (void)fprintf(ctl->out, ", %s silent", word(json_item(nodes, i), "name"));
     (void)fprintf(ctl->out, "  configuration %" PRId64 "\n", json_look_int(cluster, "config_version", 0));
     ctl_say_warnings(ctl, cluster);
-    print_certificates(ctl, json_look(node, "certificates"));
+    print_judgement(ctl, json_look(node, "certificates"));
+    print_judgement(ctl, json_look(node, "disk"));
 }
 
 static void print_sites(const struct ctl *ctl, const struct json_t *service)

@@ -1,23 +1,30 @@
-"""coordd before a data_dir that must not be started from: exit 3 with the file and the way out, the way out, and what remains.
+"""coordd before a data_dir that must not be started from: exit 3 with the file and the way out, the way out, and what remains. And before a
+disk that fills.
 
 Environment: COORD_BUILD (the build directory).
 """
+import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 BUILD = Path(os.environ["COORD_BUILD"])
 COORDD = BUILD / "coordinator/coordd"
+COORDCTL = BUILD / "coordinator/coordctl"
+MIB = 1 << 20
 
 
 class Disk(unittest.TestCase):
     def setUp(self):
         self.work = Path(tempfile.mkdtemp(prefix="coordd-disk-", dir="/tmp"))
         self.addCleanup(shutil.rmtree, self.work)
-        self.data = self.work / "data"
+        self.data = self.work / "disk/data"
+        self.data.parent.mkdir()
         self.file = self.work / "node.yaml"
         self.file.write_text(f"""\
 node: a1
@@ -74,6 +81,63 @@ cluster:
         text = self.file.read_text(encoding="utf-8").replace("node: a1\nsite: site-a", "node: b1\nsite: site-b")
         self.file.write_text(text.replace('listen: "127.93.4.1', 'listen: "127.93.4.2'), encoding="utf-8")
         self.refused(1, "was bootstrapped as node 1", "id 2")
+
+    def small_disk(self, size):
+        disk = self.data.parent
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", disk], check=True)
+        return disk
+
+    def start(self):
+        log = self.work / "coordd.log"
+        with log.open("wb") as out:
+            child = subprocess.Popen([COORDD, "run", "-c", self.file], stdout=out, stderr=subprocess.STDOUT)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        return child, log
+
+    def await_log(self, log, *words):
+        """A line that has all of the words."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            text = log.read_text(encoding="utf-8")
+            if any(all(word in line for word in words) for line in text.splitlines()):
+                return
+            time.sleep(0.1)
+        self.fail(f"not logged in 20 s: {words}; {text}")
+
+    def status(self, *options):
+        return subprocess.run([COORDCTL, "-S", self.work / "coordd.sock", "status", *options],
+                              capture_output=True, text=True, timeout=20, check=True).stdout
+
+    def disk(self):
+        return json.loads(self.status("--json"))["node"]["disk"]
+
+    def test_a_disk_that_fills_is_said_while_there_is_room(self):
+        disk = self.small_disk("400m")
+        self.bootstrap()
+        child, log = self.start()
+        self.await_log(log, "event=started")
+        self.assertEqual(self.disk()["health"], "ok")
+        with (disk / "other").open("wb") as other:
+            os.posix_fallocate(other.fileno(), 0, 200 * MIB)
+            self.await_log(log, "level=warning event=disk_space_low", str(self.data))
+            self.assertEqual(self.disk()["health"], "warning")
+            self.assertLess(self.disk()["free_bytes"], 256 * MIB)
+            self.assertRegex(self.status(), rf"warning: \d+ MiB free on the disk of {self.data}: .*\n  way out: make room there")
+            os.posix_fallocate(other.fileno(), 0, 330 * MIB)
+            self.await_log(log, "level=error event=disk_space_low", "would not start again")
+            self.assertEqual(self.disk()["health"], "critical")
+            other.truncate(0)
+        self.await_log(log, "event=disk_space_back")
+        self.assertEqual(self.disk()["health"], "ok")
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(10), 0, log.read_text(encoding="utf-8"))
+
+    def test_too_little_room_to_start_ends_with_1(self):
+        self.small_disk("120m")
+        self.bootstrap()
+        self.refused(1, "MiB free; a node needs 128 MiB")
 
 
 if __name__ == "__main__":

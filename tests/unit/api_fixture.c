@@ -181,6 +181,8 @@ static void hook_node(void *ctx, struct api_node *out)
     out->tls = true;
     out->validity = (struct tls_validity){ .certificate_end_s = 4102444800, .authority_end_s = 4102444801 };
     out->connections = (struct transport_counters){ .accepted = 4, .refused_certificate = 5, .refused_hello = 6 };
+    out->space = (struct space){ .level = SPACE_LOW, .free_bytes = 200u << 20 };
+    out->data_dir = "/var/lib/coord";
     if (child.mode == FIXTURE_NO_LEADER)
         out->leader = 0;
     if (child.mode == FIXTURE_NO_LEADER || child.mode == FIXTURE_LAGGING)

@@ -158,6 +158,7 @@ static void health_metrics_and_primary_need_no_reading(void **state)
     assert_non_null(strstr(raw, "coord_lease_enforcing{service=\"app\"} 1\n"));
     assert_non_null(strstr(raw, "coord_certificate_expiry_seconds{of=\"certificate\"} 4102444800\n"));
     assert_non_null(strstr(raw, "coord_certificate_expiry_seconds{of=\"authority\"} 4102444801\n"));
+    assert_non_null(strstr(raw, "coord_disk_free_bytes 209715200\n"));
     assert_non_null(strstr(raw, "coord_node_connections_accepted_total 4\n"));
     assert_non_null(strstr(raw, "coord_node_connections_refused_total{reason=\"certificate\"} 5\n"));
     assert_non_null(strstr(raw, "coord_node_connections_refused_total{reason=\"hello\"} 6\n"));

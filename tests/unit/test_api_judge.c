@@ -67,6 +67,34 @@ static void without_a_leader_what_this_node_does_is_the_news(void **state)
     }
 }
 
+static void a_disk_is_judged_by_what_is_free(void **state)
+{
+    static const struct {
+        struct space space;
+        enum api_health health;
+        const char *summary, *way_out;
+    } rows[] = {
+        { { SPACE_ENOUGH, 256u << 20 }, API_OK, "", "" },
+        { { SPACE_LOW, 255u << 20 },
+          API_WARNING,
+          "255 MiB free on the disk of /d: a full disk ends this node",
+          "make room there: at least 256 MiB" },
+        { { SPACE_SHORT, 3u << 20 },
+          API_CRITICAL,
+          "3 MiB free on the disk of /d: this node would not start again",
+          "make room there: at least 256 MiB" },
+    };
+    struct api_judgement out;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        api_judge_disk(&(struct api_node){ .space = rows[i].space, .data_dir = "/d" }, &out);
+        assert_int_equal(out.health, rows[i].health);
+        assert_string_equal(out.summary, rows[i].summary);
+        assert_string_equal(out.way_out, rows[i].way_out);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_setup, core_teardown)
 
 int main(void)
@@ -76,6 +104,7 @@ int main(void)
         TEST(a_primary_whose_lease_has_ended_writes_nothing),
         TEST(a_primary_that_was_never_promoted_is_named_with_both_ways_out),
         TEST(without_a_leader_what_this_node_does_is_the_news),
+        cmocka_unit_test(a_disk_is_judged_by_what_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
