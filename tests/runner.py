@@ -23,7 +23,7 @@ SOAK_CUT = (1, 1)  # minutes and seed of the soak that is part of e2e
 
 
 def run_e2e(only: str) -> Result:
-    built = build(SOURCE, "release", (*PROGRAMS, "coordd_next", "lab_relay"))
+    built = build(SOURCE, "release", (*PROGRAMS, "coordd_next", "lab_relay", "faultfs"))
     report = built / f"{only}.result"
     report.unlink(missing_ok=True)
     command = [PYTHON, "-m", "tests.e2e", "--build", str(built), "--result", str(report), "--set", only]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from lab.processes import leave_on_signals
 from lab.sites import Lab
-from tests.e2e import by_hand, coordinators, failsafe, members, network, site_loss, stalls, upgrade  # noqa: F401  (they register their scenarios)
-from tests.e2e.scenario import ALL, Scenario, Stage
+from tests.e2e import by_hand, coordinators, disks, failsafe, members, network, site_loss, stalls, upgrade  # noqa: F401  (they register their scenarios)
+from tests.e2e.scenario import ALL, Scenario, Skipped, Stage
 from tests.result import Result
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
@@ -34,9 +34,15 @@ def run(scenario: Scenario, build: Path) -> Result:
             try:
                 stage.open()
                 scenario.act(stage)
+            except Skipped:
+                raise
             except Exception:
                 said.append(describe(lab))
                 raise
+    except Skipped as why:
+        print(f"  skipped: {why}", flush=True)
+        shutil.rmtree(work)
+        return Result(skipped=1)
     except Exception as error:
         print("\n".join(said))
         frames = "".join(traceback.format_tb(error.__traceback__)[-2:])

@@ -18,6 +18,10 @@ class Failed(AssertionError):
     """An expectation that does not hold."""
 
 
+class Skipped(Exception):
+    """This machine lacks what the scenario needs."""
+
+
 @dataclass
 class Scenario:
     name: str

@@ -1,5 +1,6 @@
 /* A file system that loses power, fails, fills up or hangs when it is told to. Speaks the kernel's FUSE protocol itself: no library, and files
- * without a name (O_TMPFILE) work. `faultfs DIRECTORY` mounts, says "mounted", and takes one line each from stdin, answered with one line:
+ * without a name (O_TMPFILE) work. `faultfs DIRECTORY [UID GID]` mounts for that user (default: whoever runs it), says "mounted", and takes one
+ * line each from stdin, answered with one line:
  *
  *   power-loss SEED   forgets what was not synced (store.h) and mounts again -> "lost PAGES NAMES". End the programs that use it first
  *   fail ERRNO        every write, sync, new file and removal fails so; 0: they work again
@@ -37,6 +38,8 @@ struct request {
 static struct store *store;
 static const char *mountpoint;
 static int device = -1;
+static uid_t owner;
+static gid_t group;
 static int fail, fail_read;
 static bool hung;
 static uint64_t free_bytes = 4ull << 30;
@@ -68,8 +71,8 @@ static struct fuse_attr attr_of(uint64_t number)
                                .blocks = (f->now_size + 511) / 512,
                                .mode = f->mode,
                                .nlink = 1,
-                               .uid = getuid(),
-                               .gid = getgid(),
+                               .uid = owner,
+                               .gid = group,
                                .blksize = 4096 };
 }
 
@@ -393,8 +396,8 @@ static bool mount_it(void)
     device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (device < 0)
         return false;
-    snprintf(options, sizeof options, "fd=%d,rootmode=40700,user_id=%u,group_id=%u,default_permissions", device,
-             getuid(), getgid());
+    snprintf(options, sizeof options, "fd=%d,rootmode=40700,user_id=%u,group_id=%u,default_permissions", device, owner,
+             group);
     return mount("faultfs", mountpoint, "fuse", MS_NOSUID | MS_NODEV, options) == 0;
 }
 
@@ -457,11 +460,13 @@ static void order(const char *line)
 int main(int argc, char **argv)
 {
     char line[200];
-    if (argc != 2) {
-        fprintf(stderr, "usage: faultfs DIRECTORY\n");
+    if (argc != 2 && argc != 4) {
+        fprintf(stderr, "usage: faultfs DIRECTORY [UID GID]\n");
         return 2;
     }
     mountpoint = argv[1];
+    owner = argc == 4 ? (uid_t)atoi(argv[2]) : getuid();
+    group = argc == 4 ? (gid_t)atoi(argv[3]) : getgid();
     store = store_create();
     setvbuf(stdout, NULL, _IOLBF, 0);
     setvbuf(stdin, NULL, _IONBF, 0); /* poll must see what is left */
