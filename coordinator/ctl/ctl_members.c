@@ -143,19 +143,24 @@ static int transfer(const struct ctl *ctl)
     return act(ctl, "/v1/members/transfer", body);
 }
 
-/* Nobody who runs can do it: it changes the log of a node that is stopped. */
+/* Nobody who runs can do it: it changes the log of a node that is stopped. Whoever asks for it to be done is told how, and that it was not. */
 static int recover(const struct ctl *ctl)
 {
+    bool asked = ctl->force != NULL || ctl->reason != NULL || ctl->confirm != NULL;
+
     (void)fprintf(
-        ctl->out,
-        "More than half of the voters are lost for good? Then, and only then:\n"
+        asked ? ctl->err : ctl->out,
+        "%sMore than half of the voters are lost for good? Then, and only then:\n"
         "  1. stop coordd at every node that is left\n"
         "  2. at each of them: coordd recover -c FILE        says how far its log goes, and changes nothing\n"
         "  3. at the one whose log goes furthest: coordd recover -c FILE --force --reason \"WHY\" --confirm CLUSTER\n"
         "  4. start it; it is the whole cluster now. Bring the others back under new ids:\n"
         "     coordd quarantine there, then coordctl members add here\n"
-        "What the lost nodes had decided and this log does not hold is forgotten; docs/members.md.\n");
-    return CTL_OK;
+        "What the lost nodes had decided and this log does not hold is forgotten; docs/members.md.\n",
+        asked ? "coordctl: refused: nothing was done: it changes the log of a coordd that is stopped, and is done at "
+                "its host\n"
+              : "");
+    return asked ? CTL_FAILED : CTL_OK;
 }
 
 int ctl_members(const struct ctl *ctl)
@@ -170,7 +175,7 @@ int ctl_members(const struct ctl *ctl)
         return change(ctl, what);
     if (strcmp(what, "transfer") == 0)
         return transfer(ctl);
-    if (strcmp(what, "recover") == 0 && ctl->operand_count == 1)
+    if (strcmp(what, "recover") == 0)
         return recover(ctl);
     return ctl_usage(ctl, "members: say list, add, remove, promote, demote, transfer or recover");
 }

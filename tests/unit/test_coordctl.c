@@ -78,6 +78,18 @@ static void status_is_a_table_for_people_and_json_for_programs(void **state)
     api_fixture_end(&fixture);
 }
 
+static void members_recover_tells_the_way_and_claims_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(run("members", "recover"), 0);
+    assert_says(out, "at each of them: coordd recover -c FILE");
+    assert_string_equal(err, "");
+    assert_int_equal(run("members", "recover", "--force=quorum", "--reason", "WHY"), 1);
+    assert_says(err, "coordctl: refused: nothing was done");
+    assert_says(err, "at each of them: coordd recover -c FILE");
+    assert_string_equal(out, "");
+}
+
 static void a_node_that_is_not_there_is_exit_3_with_the_way_out(void **state)
 {
     struct json_t *value;
@@ -342,6 +354,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(status_is_a_table_for_people_and_json_for_programs),
+        T(members_recover_tells_the_way_and_claims_nothing),
         T(a_node_that_is_not_there_is_exit_3_with_the_way_out),
         T(no_quorum_is_exit_3_and_a_lost_answer_4),
         T(a_wrong_command_line_is_exit_2),
