@@ -1,5 +1,5 @@
 /* A blocking HTTP request over a unix socket or under TLS, for programs that have nothing else to do (coordctl). Never used by coordd. One request
- * per connection. Every wait but that for the resolver is bounded by the caller's deadline. */
+ * per connection. Every wait is bounded by the caller's deadline. */
 #ifndef COORD_IO_HTTP_CALL_H
 #define COORD_IO_HTTP_CALL_H
 

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONNECT_MS_MAX 5000 /* a server that is not there must not use up the time for the next one */
+#define CONNECT_MS_MAX 5000
 
 /* ---- waiting ---- */
 
@@ -163,66 +163,109 @@ static enum status open_unix(struct http_link *link, const char *path, struct er
     return STATUS_OK;
 }
 
-/* One address of the server. */
-static enum status connect_to(struct http_link *link, const struct addrinfo *to, struct error *err)
+/* ---- to a port ---- */
+
+/* No one step of the way to a server that is not there may use up the time for the next server. */
+static int64_t step_until_us(const struct http_link *link)
 {
     int64_t until_us = clock_now_us() + (int64_t)CONNECT_MS_MAX * 1000;
+
+    return until_us < link->deadline_us ? until_us : link->deadline_us;
+}
+
+/* glibc's thread looks the name up and goes on with it when we do not wait any longer: the question is then left to it. */
+struct lookup {
+    struct gaicb question;
+    struct addrinfo hints;
+    char host[HOST_TEXT_MAX];
+};
+
+static enum status look_up(const struct http_link *link, const char *host, struct addrinfo **found, struct error *err)
+{
+    struct lookup *l = calloc(1, sizeof *l);
+    struct gaicb *list[1];
+    int64_t until_us = step_until_us(link);
+    int result;
+
+    if (l == NULL)
+        return error_set(err, STATUS_FAILED, "out of memory");
+    l->hints = (struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
+    memcpy(l->host, host, strlen(host) + 1);
+    l->question = (struct gaicb){ .ar_name = l->host, .ar_request = &l->hints };
+    list[0] = &l->question;
+    result = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
+    while (result == 0 && gai_error(&l->question) == EAI_INPROGRESS) {
+        int64_t left_us = until_us - clock_now_us();
+        struct timespec left = { .tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000 };
+
+        if (left_us <= 0)
+            return error_set(err, STATUS_UNREACHABLE, "%s: no answer from the name servers yet; an address needs none",
+                             link->name);
+        (void)gai_suspend((const struct gaicb *const *)list, 1, &left);
+    }
+    if (result == 0)
+        result = gai_error(&l->question);
+    *found = l->question.ar_result;
+    free(l);
+    return result == 0 ? STATUS_OK : error_set(err, STATUS_UNREACHABLE, "%s: %s", link->name, gai_strerror(result));
+}
+
+static enum status connect_to(struct http_link *link, const struct sockaddr_storage *address, struct error *err)
+{
     struct error waited = ERROR_NONE;
     socklen_t length = sizeof(int);
     int why = 0;
 
-    link->fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (link->fd >= 0)
+        (void)close(link->fd);
+    link->fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0)
         return error_set(err, STATUS_UNREACHABLE, "%s: socket: %s", link->name, strerror(errno));
-    if (connect(link->fd, to->ai_addr, to->ai_addrlen) == 0)
+    if (connect(link->fd, (const struct sockaddr *)address, address_bytes(address)) == 0)
         return STATUS_OK;
     if (errno != EINPROGRESS)
         return error_set(err, STATUS_UNREACHABLE, "%s: %s", link->name, strerror(errno));
-    if (until_us > link->deadline_us)
-        until_us = link->deadline_us;
-    if (wait_until(link, POLLOUT, until_us, "", &waited) != STATUS_OK)
+    if (wait_until(link, POLLOUT, step_until_us(link), "", &waited) != STATUS_OK)
         return error_set(err, STATUS_UNREACHABLE, "%s: it does not answer", link->name);
     if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &why, &length) != 0)
         why = errno;
     return why == 0 ? STATUS_OK : error_set(err, STATUS_UNREACHABLE, "%s: %s", link->name, strerror(why));
 }
 
+static enum status connect_by_name(struct http_link *link, const char *host, uint16_t port, struct error *err)
+{
+    struct addrinfo *found = NULL;
+    enum status status = look_up(link, host, &found, err);
+
+    if (status != STATUS_OK)
+        return status;
+    status = STATUS_UNREACHABLE;
+    for (const struct addrinfo *at = found; at != NULL && status != STATUS_OK; at = at->ai_next) {
+        struct sockaddr_storage address;
+
+        memset(&address, 0, sizeof address);
+        memcpy(&address, at->ai_addr, at->ai_addrlen);
+        address_set_port(&address, port);
+        status = connect_to(link, &address, err);
+    }
+    freeaddrinfo(found);
+    return status;
+}
+
 static enum status open_tcp(struct http_link *link, const char *server, struct error *err)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *found = NULL;
-    struct sockaddr_storage port_only;
+    struct sockaddr_storage address;
     char host[HOST_TEXT_MAX];
     uint16_t port = 0;
-    enum status status;
-    int result;
+    enum status status = address_split(server, 0, host, &port, err);
 
-    status = address_split(server, 0, host, &port, err);
     if (status == STATUS_OK && port == 0)
         status = error_set(err, STATUS_INVALID, "'%.100s': expected HOST:PORT, with the port of the node's key `api`",
                            server);
     if (status != STATUS_OK)
         return status;
-    if (address_parse(host, port, &port_only)) /* a literal needs no address of its family on this host */
-        hints.ai_flags = AI_NUMERICHOST;
-    result = getaddrinfo(host, NULL, &hints, &found);
-    if (result != 0)
-        return error_set(err, STATUS_UNREACHABLE, "%s: %s", server, gai_strerror(result));
-    status = STATUS_UNREACHABLE;
-    for (const struct addrinfo *at = found; at != NULL && status != STATUS_OK; at = at->ai_next) {
-        struct sockaddr_storage address;
-        struct addrinfo one = *at;
-
-        memset(&address, 0, sizeof address);
-        memcpy(&address, at->ai_addr, at->ai_addrlen);
-        address_set_port(&address, port);
-        one.ai_addr = (struct sockaddr *)&address;
-        if (link->fd >= 0)
-            (void)close(link->fd);
-        link->fd = -1;
-        status = connect_to(link, &one, err);
-    }
-    freeaddrinfo(found);
-    return status;
+    return address_parse(host, port, &address) ? connect_to(link, &address, err)
+                                               : connect_by_name(link, host, port, err);
 }
 
 enum status http_link_open(struct http_link *link, const struct http_call_request *request, struct error *err)

@@ -4,6 +4,7 @@ databases, in a network namespace of their own. Environment: COORD_BUILD (the bu
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -76,6 +77,25 @@ class Api(support.LabTest):
         self.assertEqual(code, 0, err)
         self.assertIn(f"coordctl: {self.nodes[0].api}: Connection refused; asking {self.nodes[1].api}\n", err)
         self.assertIn(f"node {self.nodes[1].name} at", out)
+
+    def test_a_name_server_that_is_silent_is_not_waited_for_beyond_the_timeout(self):
+        """In a mount namespace of coordctl's own, /etc/resolv.conf names a server that takes questions and answers none."""
+        self.start(*self.nodes)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.10.9.53", 53))
+            (self.work / "resolv.conf").write_text("nameserver 127.10.9.53\noptions timeout:30 attempts:3\n", encoding="utf-8")
+            (self.work / "nsswitch.conf").write_text("hosts: files dns\n", encoding="utf-8")
+            mounts = "".join(f"mount --bind {self.work}/{file} /etc/{file} && " for file in ("resolv.conf", "nsswitch.conf"))
+            ctl = [COORDCTL, "--pki", str(self.authority / "bob"), "--timeout", "2s"]
+            code, out, err = self.unshared(mounts, [*ctl, "--server", "a1.example.test:7401", "status"])
+            self.assertEqual((code, out), (3, ""), err)
+            self.assertIn("a1.example.test:7401: no answer from the name servers yet", err)
+            self.assertTrue(silent.recv(512, socket.MSG_DONTWAIT), "no name server was asked")
+
+    def unshared(self, mounts, argv):
+        done = subprocess.run(["unshare", "-m", "sh", "-c", mounts + 'exec "$@"', "sh", *argv], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=20, check=False)
+        return done.returncode, done.stdout, done.stderr
 
     def test_load_balancers_need_no_certificate(self):
         self.start(*self.nodes)
