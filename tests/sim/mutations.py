@@ -113,6 +113,21 @@ BY_SEEDS = {
             ('coordinator/core/gates.c', 'return svc->paused;', 'return false;'),
             ('coordinator/core/gates.c', 'return !svc->armed;', 'return false;'),
         )),
+    'shadow_moves': Mutant(
+        'a service in mode shadow is moved all the same',
+        (
+            ('coordinator/core/gates.c', 'return automatic && svc->config.mode == MODE_SHADOW;', 'return false;'),
+        )),
+    'wait_without_a_way_out': Mutant(
+        'an operation that waits for approval names no command that ends it',
+        (
+            ('coordinator/core/plan.c', 'text_set(out->way_out, sizeof out->way_out, "coordctl approve %" PRIu64 ", or coordctl abort %" PRIu64, op->id, op->id);', ''),
+        )),
+    'epoch_stands_still': Mutant(
+        'a grant does not use its epoch up',
+        (
+            ('coordinator/core/fsm_lease.c', 's->epoch_counter++; svc->primary = in->site; svc->proof = (struct proof){ 0 }; o->value', 'svc->primary = in->site; svc->proof = (struct proof){ 0 }; o->value'),
+        )),
     'gap_not_checked': Mutant(
         'a standby is promoted whatever it is known to lack',
         (
