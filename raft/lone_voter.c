@@ -1,46 +1,22 @@
 #include "raft/lone_voter.h"
 
-#include "base/bytes.h"
-
-/* u8 format, u64 count, then per server u64 id, NUL-terminated address, u8 role. */
-static bool in_entry(node_id self, const struct raft_buffer *buf)
-{
-    struct reader r;
-    unsigned voters = 0;
-    bool votes = false;
-    reader_init(&r, buf->base, buf->len);
-    if (reader_u8(&r) != 1)
-        return false;
-    uint64_t count = reader_u64(&r);
-    for (uint64_t i = 0; i < count && reader_ok(&r); i++) {
-        node_id id = reader_u64(&r);
-        while (reader_ok(&r) && reader_u8(&r) != 0)
-            ;
-        if (reader_u8(&r) != RAFT_VOTER)
-            continue;
-        voters++;
-        votes = votes || id == self;
-    }
-    return reader_ok(&r) && votes && voters == 1;
-}
-
-static bool in_snapshot(node_id self, const struct raft_configuration *list)
-{
-    unsigned voters = 0;
-    bool votes = false;
-    for (unsigned i = 0; i < list->n; i++) {
-        if (list->servers[i].role != RAFT_VOTER)
-            continue;
-        voters++;
-        votes = votes || list->servers[i].id == self;
-    }
-    return votes && voters == 1;
-}
+#include "raft/member_list.h"
 
 bool lone_voter(node_id self, const struct raft_snapshot *snapshot, const struct raft_entry *entries, size_t count)
 {
-    for (size_t i = count; i > 0; i--)
-        if (entries[i - 1].type == RAFT_CHANGE)
-            return in_entry(self, &entries[i - 1].buf);
-    return snapshot != NULL && in_snapshot(self, &snapshot->configuration);
+    struct rnode_member members[MEMBER_LIST_MAX];
+    size_t member_count = 0;
+    unsigned voters = 0;
+    bool votes = false;
+    while (count > 0 && entries[count - 1].type != RAFT_CHANGE)
+        count--;
+    if (count > 0)
+        (void)member_list_decode(entries[count - 1].buf.base, entries[count - 1].buf.len, members, &member_count);
+    else if (snapshot != NULL)
+        member_count = member_list_from(&snapshot->configuration, members, MEMBER_LIST_MAX);
+    for (size_t i = 0; i < member_count; i++) {
+        voters += members[i].voter;
+        votes = votes || (members[i].voter && members[i].id == self);
+    }
+    return votes && voters == 1;
 }

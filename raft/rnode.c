@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "raft/member_list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -329,15 +330,7 @@ enum status rnode_transfer(struct rnode *node, node_id target, struct error *err
 
 size_t rnode_members(const struct rnode *node, struct rnode_member *out, size_t capacity)
 {
-    const struct raft_configuration *c = &node->raft.configuration;
-    size_t count = 0;
-    for (unsigned i = 0; i < c->n && count < capacity; i++, count++) {
-        out[count].id = c->servers[i].id;
-        out[count].voter = c->servers[i].role == RAFT_VOTER;
-        out[count].spare = c->servers[i].role == RAFT_SPARE;
-        text_copy(out[count].address, sizeof out[count].address, c->servers[i].address);
-    }
-    return count;
+    return member_list_from(&node->raft.configuration, out, capacity);
 }
 
 const char *rnode_address(const struct rnode *node, node_id id)

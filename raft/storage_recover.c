@@ -2,8 +2,8 @@
  * majority by itself: it does nothing until the recovery is done again. */
 #include "raft/storage_recover.h"
 
-#include "base/bytes.h"
 #include "base/check.h"
+#include "raft/member_list.h"
 #include "raft/storage_files.h"
 
 #include <stdarg.h>
@@ -67,39 +67,6 @@ static enum status io_begin(struct closed_io *c, const struct storage_uv *storag
     return err->status;
 }
 
-/* u8 format, u64 count, then per server u64 id, NUL-terminated address, u8 role. */
-static void members_of_entry(const struct raft_buffer *buf, struct storage_end *out)
-{
-    struct reader r;
-    reader_init(&r, buf->base, buf->len);
-    uint8_t format = reader_u8(&r);
-    uint64_t count = reader_u64(&r);
-    out->member_count = 0;
-    for (uint64_t i = 0; format == 1 && i < count && i < sizeof out->members / sizeof out->members[0]; i++) {
-        struct rnode_member *m = &out->members[i];
-        m->id = reader_u64(&r);
-        const char *address = (const char *)buf->base + r.used;
-        while (reader_ok(&r) && reader_u8(&r) != 0)
-            ;
-        m->voter = reader_u8(&r) == RAFT_VOTER;
-        if (!reader_ok(&r))
-            return;
-        text_copy(m->address, sizeof m->address, address);
-        out->member_count++;
-    }
-}
-
-static void members_of_snapshot(const struct raft_configuration *list, struct storage_end *out)
-{
-    out->member_count = 0;
-    for (unsigned i = 0; i < list->n && i < sizeof out->members / sizeof out->members[0]; i++) {
-        struct rnode_member *m = &out->members[out->member_count++];
-        m->id = list->servers[i].id;
-        m->voter = list->servers[i].role == RAFT_VOTER;
-        text_copy(m->address, sizeof m->address, list->servers[i].address);
-    }
-}
-
 static void loaded_free(struct raft_snapshot *snapshot, struct raft_entry *entries, size_t count)
 {
     const void *freed = NULL;
@@ -141,13 +108,15 @@ static enum status log_end(const struct storage_uv *storage, struct storage_end 
     else if (snapshot != NULL)
         out->last_term = snapshot->term;
     if (snapshot != NULL)
-        members_of_snapshot(&snapshot->configuration, out);
-    for (size_t i = 0; i < count; i++)
-        if (entries[i].type == RAFT_CHANGE)
-            members_of_entry(&entries[i].buf, out);
+        out->member_count = member_list_from(&snapshot->configuration, out->members, MEMBER_LIST_MAX);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        if (entries[i].type == RAFT_CHANGE &&
+            member_list_decode(entries[i].buf.base, entries[i].buf.len, out->members, &out->member_count) != STATUS_OK)
+            status = error_set(err, STATUS_CORRUPT, "%s: entry %llu is no member list", storage->raft_dir, start + i);
     loaded_free(snapshot, entries, count);
     io_end(&c);
-    return STATUS_OK;
+    return status;
 }
 
 enum status storage_uv_end(const char *data_dir, struct storage_end *out, struct error *err)

@@ -3,6 +3,7 @@
 #ifndef COORD_RAFT_STORAGE_RECOVER_H
 #define COORD_RAFT_STORAGE_RECOVER_H
 
+#include "raft/member_list.h"
 #include "raft/storage_uv.h"
 
 struct storage_end {
@@ -10,7 +11,7 @@ struct storage_end {
     uint64_t generation;
     uint64_t last_index, last_term; /* of the last entry, or of the snapshot when there is none behind it */
     size_t member_count;            /* as the newest member list in the log says */
-    struct rnode_member members[2 * NODES_MAX];
+    struct rnode_member members[MEMBER_LIST_MAX];
 };
 
 /* As storage_uv_open; changes nothing that a start would not. */

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "raft/append_cut.h"
 #include "raft/lone_voter.h"
+#include "raft/member_list.h"
 
 static struct raft_append_entries message(unsigned count, void *batch)
 {
@@ -98,6 +99,33 @@ static void the_newest_list_says_who_is_the_only_voter(void **state)
     assert_false(lone_voter(1, NULL, entries, 3));
 }
 
+static void a_list_that_is_not_whole_is_none(void **state)
+{
+    static const struct {
+        size_t at;
+        uint8_t byte;
+    } wrong[] = { { 0, 2 } /* format */, { 1, 200 } /* count */, { 21, 7 } /* role */ };
+    uint8_t bytes[200];
+    struct rnode_member members[MEMBER_LIST_MAX];
+    size_t length = list(bytes, sizeof bytes, 1, 1), count = 9;
+
+    (void)state;
+    assert_int_equal(member_list_decode(bytes, length, members, &count), STATUS_OK);
+    assert_int_equal(count, 2);
+    assert_string_equal(members[1].address, "h:1");
+    assert_true(members[0].voter && !members[1].voter && !members[1].spare);
+    for (size_t cut = 0; cut < length; cut++) {
+        assert_int_equal(member_list_decode(bytes, cut, members, &count), STATUS_CORRUPT);
+        assert_int_equal(count, 0);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        (void)list(bytes, sizeof bytes, 1, 1);
+        assert_int_not_equal(bytes[wrong[i].at], wrong[i].byte);
+        bytes[wrong[i].at] = wrong[i].byte;
+        assert_int_equal(member_list_decode(bytes, length, members, &count), STATUS_CORRUPT);
+    }
+}
+
 static void a_snapshot_s_list_counts_when_no_entry_has_one(void **state)
 {
     uint8_t bytes[200];
@@ -123,6 +151,7 @@ int main(void)
         cmocka_unit_test(what_is_cut_off_is_freed_once),
         cmocka_unit_test(an_empty_message_is_left_alone),
         cmocka_unit_test(the_newest_list_says_who_is_the_only_voter),
+        cmocka_unit_test(a_list_that_is_not_whole_is_none),
         cmocka_unit_test(a_snapshot_s_list_counts_when_no_entry_has_one),
     };
 
