@@ -75,7 +75,7 @@ static const char *skip_spaces(const char *p)
     return p;
 }
 
-/* A value, quoted or not, with backslashes; NULL when a quote is not closed or it is too long. */
+/* A value, quoted or not, with backslashes, of which libpq drops one that nothing follows; NULL when a quote is not closed or it is too long. */
 static const char *read_value(const char *p, char out[WORD_MAX])
 {
     bool quoted = *p == '\'';
@@ -83,8 +83,8 @@ static const char *read_value(const char *p, char out[WORD_MAX])
 
     p += quoted;
     while (*p != '\0' && (quoted ? *p != '\'' : !is_space(*p))) {
-        if (*p == '\\' && p[1] != '\0')
-            p++;
+        if (*p == '\\' && *++p == '\0')
+            break;
         if (used + 1 == WORD_MAX)
             return NULL;
         out[used++] = *p++;

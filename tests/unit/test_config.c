@@ -202,6 +202,7 @@ static void a_conninfo_names_a_directory_or_an_address_and_a_user(void **state)
     expect_conninfo("hostaddr=db user=coord", "hostaddr 'db' is no numeric address");
     expect_conninfo("user=coord", "`host` is missing: the directory of the server's socket, or a numeric address");
     expect_conninfo("host=/run", "`user` is missing");
+    expect_conninfo("host=/run user=\\", "`user` is missing"); /* libpq drops the backslash */
     expect_conninfo("host=/run user=coord pasword=x", "libpq knows no keyword 'pasword'");
     expect_conninfo("service=app user=coord", "`service` is not supported: write its settings out");
     expect_conninfo("postgresql://coord@db/postgres", form);
