@@ -27,9 +27,6 @@ enum status storage_path(char *out, size_t capacity, const char *dir, const char
 
 /* ---- identity ---- */
 
-#define STORAGE_WAY_OUT                                                                                                \
-    " - never to be started from again; `coordd quarantine -c FILE` puts it aside and says how to rejoin"
-
 void storage_identity_encode(const struct storage_identity *identity, uint8_t out[STORAGE_IDENTITY_BYTES])
 {
     struct writer w;
@@ -69,12 +66,7 @@ enum status storage_identity_read(const char *path, struct storage_identity *out
     uint8_t bytes[STORAGE_IDENTITY_BYTES + 1];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
-        return error_set(
-            err, STATUS_NOT_FOUND,
-            "%s does not exist: this node was never bootstrapped, or its directory was emptied; a node that "
-            "was a member before comes back under a new id (`coordctl members remove`, `add`), never by a "
-            "second bootstrap",
-            path);
+        return error_set(err, STATUS_NOT_FOUND, "%s" STORAGE_NOTHING_HERE, path);
     if (fd < 0)
         return error_set(err, STATUS_FAILED, "%s: %m", path);
     ssize_t n = read(fd, bytes, sizeof bytes);

@@ -8,6 +8,9 @@
 #define STORAGE_IDENTITY_BYTES (28 + ADDRESS_MAX_BYTES)
 #define STORAGE_WAY_OUT                                                                                                \
     " - never to be started from again; `coordd quarantine -c FILE` puts it aside and says how to rejoin"
+#define STORAGE_NOTHING_HERE                                                                                           \
+    " does not exist: this node was never bootstrapped, or its directory was emptied; a node that was a member "       \
+    "before comes back under a new id (`coordctl members remove`, `add`), never by a second bootstrap"
 
 /* dir/name; INVALID when it is longer than libraft takes. */
 enum status storage_path(char *out, size_t capacity, const char *dir, const char *name, struct error *err);

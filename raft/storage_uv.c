@@ -167,7 +167,7 @@ enum status storage_uv_open(struct storage_uv *storage, const char *data_dir, st
         err = &unasked;
     *storage = (struct storage_uv){ .lock_fd = -1 };
     if (access(data_dir, F_OK) != 0 && errno == ENOENT)
-        return error_set(err, STATUS_NOT_FOUND, "%s does not exist: this node was never bootstrapped", data_dir);
+        return error_set(err, STATUS_NOT_FOUND, "%s" STORAGE_NOTHING_HERE, data_dir);
     enum status status = storage_lock(data_dir, &storage->lock_fd, err);
     if (status == STATUS_OK)
         status = paths_make(storage, data_dir, identity, sizeof identity, err);

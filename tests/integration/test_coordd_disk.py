@@ -71,7 +71,7 @@ cluster:
         self.refused(3, "never by a second bootstrap")
 
     def test_a_directory_that_is_gone_ends_with_3(self):
-        self.refused(3, str(self.data), "never bootstrapped")
+        self.refused(3, str(self.data), "never bootstrapped", "never by a second bootstrap")
         done = self.coordd("quarantine")
         self.assertEqual(done.returncode, 1)
         self.assertIn("nothing to put aside", done.stderr)
