@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "io/log.h"
 
 #include <stdarg.h>
 
@@ -187,6 +188,53 @@ static enum status node_write(const char *new_dir, const struct storage_identity
     return status;
 }
 
+/* data_dir/name was put aside here: it has voted and acknowledged under its id, and what is made now knows nothing of that. */
+static enum status aside_check(const char *data_dir, const char *name, const struct storage_identity *identity,
+                               bool joins, struct error *err)
+{
+    char aside[PATH_MAX], path[PATH_MAX];
+    struct storage_identity was;
+    struct error unread = ERROR_NONE;
+    uint32_t format = 0;
+    enum status status = storage_path(aside, sizeof aside, data_dir, name, err);
+    if (status == STATUS_OK)
+        status = storage_path(path, sizeof path, aside, "identity", err);
+    if (status != STATUS_OK)
+        return status;
+    if (!joins)
+        return error_set(err, STATUS_REFUSED,
+                         "%s: this node's log was lost or put aside: it comes back under a new id (`coordctl members "
+                         "add` at a node that runs, then `coordd join` here), never by a second bootstrap; if this is "
+                         "truly a new cluster, move that directory away first",
+                         aside);
+    if (storage_identity_read(path, &was, &format, &unread) != STATUS_OK)
+        log_event(LOG_LEVEL_WARNING, "quarantine_unreadable", "directory=%s joins_as=%" PRIu64 " error=%s", aside,
+                  identity->id, unread.text); /* the id that `coordctl members add` gives is never one of before */
+    else if (was.id == identity->id)
+        return error_set(err, STATUS_REFUSED,
+                         "%s: the log of node %" PRIu64 " was lost or put aside: it comes back under a new id, the one "
+                         "that `coordctl members add` prints; if that was another cluster's, move that directory away "
+                         "first",
+                         aside, was.id);
+    return STATUS_OK;
+}
+
+static enum status asides_check(const char *data_dir, const struct storage_identity *identity, bool joins,
+                                struct error *err)
+{
+    DIR *dir = opendir(data_dir);
+    if (dir == NULL)
+        return error_set(err, STATUS_FAILED, "%s: %m", data_dir);
+    enum status status = STATUS_OK;
+    for (struct dirent *e; status == STATUS_OK && (errno = 0, e = readdir(dir)) != NULL;)
+        if (strncmp(e->d_name, "quarantine-", 11) == 0)
+            status = aside_check(data_dir, e->d_name, identity, joins, err);
+    if (status == STATUS_OK && errno != 0) /* what was not read may be the one that refuses */
+        status = error_set(err, STATUS_FAILED, "%s: %m", data_dir);
+    closedir(dir);
+    return status;
+}
+
 static enum status node_make(const char *data_dir, const struct storage_identity *identity, uint64_t generation,
                              const struct raft_configuration *configuration, struct error *err)
 {
@@ -202,12 +250,18 @@ static enum status node_make(const char *data_dir, const struct storage_identity
     status = storage_lock(data_dir, &lock_fd, err);
     if (status != STATUS_OK)
         return status;
+    bool joins = configuration == NULL;
     if (access(node_dir, F_OK) == 0)
-        status = error_set(
-            err, STATUS_REFUSED,
-            "%s exists: a node is bootstrapped once, and never again with the same id after its log was lost; "
-            "`coordd quarantine -c FILE` puts it aside",
-            node_dir);
+        status =
+            error_set(err, STATUS_REFUSED,
+                      joins ? "%s exists: there is a node here already; `coordd quarantine -c FILE` puts it aside, "
+                              "and then the host joins under the new id that `coordctl members add` prints"
+                            : "%s exists: a node is bootstrapped once, and starts with `coordd run`; one whose log "
+                              "is lost comes back under a new id (`coordctl members add`, `coordd join`), never by "
+                              "a second bootstrap",
+                      node_dir);
+    if (status == STATUS_OK)
+        status = asides_check(data_dir, identity, joins, err);
     if (status == STATUS_OK)
         status = node_write(new_dir, identity, generation, configuration, err);
     if (status == STATUS_OK && rename(new_dir, node_dir) != 0)

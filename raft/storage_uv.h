@@ -7,7 +7,7 @@
  *   data_dir/node/condemned  why the node must never start from here again, when its leader found that it forgot something
  *   data_dir/node/raft/      libraft's own; holds nothing else
  *   data_dir/node.new/       a bootstrap that has not finished; the next one removes it
- *   data_dir/quarantine-*    a node/ that was put aside; nobody reads it
+ *   data_dir/quarantine-*    a node/ that was put aside; nobody starts from it, and its id is not taken again
  *
  * Decides: may this directory be started from, may it be bootstrapped. A directory that lost its content is never bootstrapped again
  * under the same id, because the node would forget what it acknowledged: bootstrap is one explicit act of the operator.
@@ -50,11 +50,12 @@ struct storage_uv {
 };
 
 /* Writes the first log entry of a new cluster, the member list, at node `id` (one of `members`). Every first member does this once with
- * the same list. REFUSED when the directory already holds a node. */
+ * the same list. REFUSED when the directory already holds a node, or one that was put aside. */
 enum status storage_uv_bootstrap(const char *data_dir, const struct rnode_member *members, size_t member_count,
                                  node_id id, struct error *err);
 
-/* A directory for a node that joins a cluster which runs: its identity, and an empty log that the leader fills. REFUSED as above. */
+/* A directory for a node that joins a cluster which runs: its identity, and an empty log that the leader fills. REFUSED when the directory already
+ * holds a node, or one of this id that was put aside. */
 enum status storage_uv_join(const char *data_dir, const struct storage_identity *identity, uint64_t generation,
                             struct error *err);
 

@@ -5,6 +5,7 @@ Environment: COORD_BUILD (the build directory).
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,8 +40,8 @@ cluster:
   - {{ id: 3, node: c1, site: site-c, address: "127.93.4.3:7400", witness: true }}
 """, encoding="utf-8")
 
-    def coordd(self, verb):
-        return subprocess.run([COORDD, verb, "-c", self.file], capture_output=True, text=True, timeout=60, check=False)
+    def coordd(self, verb, *options):
+        return subprocess.run([COORDD, verb, "-c", self.file, *options], capture_output=True, text=True, timeout=60, check=False)
 
     def bootstrap(self):
         done = self.coordd("bootstrap")
@@ -69,6 +70,53 @@ cluster:
         self.assertEqual((aside[0] / "raft/metadata1").read_bytes(), bytes(content))
         self.assertFalse((self.data / "node").exists())
         self.refused(3, "never by a second bootstrap")
+
+    def join(self, node_id):
+        text = self.file.read_text(encoding="utf-8")
+        self.file.write_text(re.sub(r"id: \d+, node: a1", f"id: {node_id}, node: a1", text), encoding="utf-8")
+        return self.coordd("join", "--cluster", "0123456789abcdef")
+
+    def not_done(self, done, *words):
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertFalse((self.data / "node").exists())
+
+    def quarantine(self):
+        self.assertEqual(self.coordd("quarantine").returncode, 0)
+        aside, = self.data.glob("quarantine-*")
+        return aside
+
+    def test_who_was_put_aside_comes_back_under_a_new_id_only(self):
+        self.bootstrap()
+        done = self.coordd("bootstrap")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("never by a second bootstrap", done.stderr)
+        self.assertNotIn("quarantine", done.stderr)
+        aside = self.quarantine()
+        self.not_done(self.coordd("bootstrap"), str(aside), "under a new id", "coordctl members add", "coordd join",
+                      "never by a second bootstrap", "move that directory away")
+        self.not_done(self.join(1), str(aside), "node 1", "under a new id", "coordctl members add",
+                      "move that directory away")
+        done = self.join(4)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        done = self.join(5)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("coordd quarantine", done.stderr)
+
+    def test_an_aside_that_cannot_be_read_is_named(self):
+        self.bootstrap()
+        aside = self.quarantine()
+        (aside / "identity").write_bytes(b"noise")
+        self.not_done(self.coordd("bootstrap"), str(aside), "never by a second bootstrap")
+        done = self.join(4)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"event=quarantine_unreadable directory={aside} joins_as=4", done.stderr)
+
+    def test_a_new_cluster_begins_where_the_aside_was_moved_away(self):
+        self.bootstrap()
+        self.quarantine().rename(self.work / "kept")
+        self.bootstrap()
 
     def test_a_directory_that_is_gone_ends_with_3(self):
         self.refused(3, str(self.data), "never bootstrapped", "never by a second bootstrap")
