@@ -21,7 +21,11 @@ static void print_kind(FILE *out, const struct yaml_field *field)
         yaml_value_print(field, field->max, high);
         (void)fprintf(out, ", %s to %s", low, high);
     }
-    if (field->type == YAML_TEXTS || field->type == YAML_MAPPINGS)
+    if (field->type != YAML_TEXTS && field->type != YAML_MAPPINGS)
+        return;
+    if (field->min > 1)
+        (void)fprintf(out, ", %" PRId64 " to %zu", field->min, field->count_max);
+    else
         (void)fprintf(out, ", at most %zu", field->count_max);
 }
 
@@ -71,6 +75,8 @@ static void sample_mapping(FILE *out, const struct yaml_schema *schema, int inde
             }
             (void)fprintf(out, "%*s%s%s:\n", at, "", dash, f->key);
             sample_mapping(out, f->schema, indent + (prefix[0] != '\0' ? 4 : 2), f->type == YAML_MAPPINGS ? "- " : "");
+            if (f->type == YAML_MAPPINGS && f->min > 1)
+                (void)fprintf(out, "%*s# %" PRId64 " to %zu of these\n", at, "", f->min, f->count_max);
             continue;
         }
         (void)fprintf(out, "%*s%s%s%s: %s\n", at, "", off, dash, f->key,

@@ -117,6 +117,8 @@ static void describe_node(void *ctx, struct api_node *out)
     out->tls = d->tls != NULL;
     if (d->tls != NULL)
         out->validity = tls_context_validity(d->tls);
+    if (now.leader == 0)
+        out->leaderless_ms = d->leader_known_us < 0 ? INT64_MAX : (clock_now_us() - d->leader_known_us) / 1000;
     out->data_dir = d->config.data_dir;
     if (d->node != NULL) {
         out->connections = node_uv_counters(d->node);

@@ -112,12 +112,28 @@ static void get_healthz(struct api *api, struct http_exchange *x)
         answer_text(x, 200, "ok\n");
 }
 
+/* Cut off, this node does not hear of the lease's end: it says no when the lease cannot have been renewed for its ttl, unless promises extend it. */
+static bool lease_may_be_old(const struct api *api, service_id service)
+{
+    struct api_node node;
+    struct api_promises promises;
+
+    api->hooks.node(api->hooks.ctx, &node);
+    api_promises_of(api, service, &promises);
+    return node.leader == 0 && node.leaderless_ms >= api_state(api)->services[service].lease.ttl_ms &&
+           promises.what != API_PROMISED_SERVING;
+}
+
 static void get_primary(struct api *api, struct http_exchange *x, service_id service, const char *site_name)
 {
     const struct state *s = api_state(api);
     const struct service *svc = &s->services[service];
     char text[80];
 
+    if (lease_may_be_old(api, service)) {
+        answer_text(x, 503, "no leader is known here for longer than the lease's ttl: not known to be the primary\n");
+        return;
+    }
     if (svc->primary == SITE_NONE || state_site(s, site_name) != svc->primary || !lease_live(&svc->lease)) {
         answer_text(x, 503, "not the primary\n");
         return;
@@ -361,11 +377,19 @@ static void route_service(struct api *api, struct http_exchange *x, const struct
     }
 }
 
+static void act_on_operation(struct api *api, struct http_exchange *x, const struct http_request *request,
+                             const struct api_path *path)
+{
+    const struct operation *op = operation_named(api, x, path->segments[2]);
+
+    if (op != NULL)
+        api_operation_act(api, x, request, op->id, path->segments[3]);
+}
+
 static void route_post(struct api *api, struct http_exchange *x, const struct http_request *request,
                        const struct api_path *path)
 {
     const char *const *part = path->segments;
-    uint64_t id;
 
     if (path->count == 3 && strcmp(part[1], "config") == 0 && strcmp(part[2], "apply") == 0)
         api_config_apply(api, x, request);
@@ -375,8 +399,8 @@ static void route_post(struct api *api, struct http_exchange *x, const struct ht
         api_member_transfer(api, x, request);
     else if (path->count == 4 && strcmp(part[1], "members") == 0)
         api_member_change(api, x, request, part[2], part[3]);
-    else if (path->count == 4 && strcmp(part[1], "operations") == 0 && number_of(part[2], &id))
-        api_operation_act(api, x, request, id, part[3]);
+    else if (path->count == 4 && strcmp(part[1], "operations") == 0)
+        act_on_operation(api, x, request, path);
     else
         api_refuse(x, STATUS_NOT_FOUND, NULL, "there is no such path with POST: %.200s", request->path);
 }

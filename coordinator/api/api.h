@@ -20,10 +20,11 @@ struct api_node {
     char site[NAME_MAX_BYTES];
     const char *role; /* leader, follower, candidate, none; constant text */
     uint64_t term;
-    uint64_t cluster;    /* of the data directory: what `coordd join` is told */
-    uint64_t generation; /* likewise */
-    node_id leader;      /* 0: none known, nothing can enter the log */
-    bool tls;            /* false: plain TCP between nodes, and no certificate */
+    uint64_t cluster;      /* of the data directory: what `coordd join` is told */
+    uint64_t generation;   /* likewise */
+    node_id leader;        /* 0: none known, nothing can enter the log */
+    int64_t leaderless_ms; /* for how long already; INT64_MAX: no leader was known in this life of the node */
+    bool tls;              /* false: plain TCP between nodes, and no certificate */
     struct tls_validity validity;
     struct transport_counters connections; /* of other nodes */
     struct space space;                    /* on the disk of the log */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define FILE_NAME_MAX_BYTES 256
+#define NO_BASE INT64_MIN /* the author names no version */
 
 struct apply_request {
     char yaml[YAML_BYTES_MAX];
@@ -167,7 +168,7 @@ static void apply(struct api *api, struct http_exchange *x, const struct http_re
     if (yaml_error_count(y) > 0) {
         answer_mistakes(x, y);
         json_free(changes);
-    } else if (in->base_version != 0 && (uint64_t)in->base_version != s->config_version) {
+    } else if (in->base_version != NO_BASE && (uint64_t)in->base_version != s->config_version) {
         api_refuse(x, STATUS_REFUSED, "coordctl diff -f FILE, then apply again",
                    "the configuration is at version %" PRIu64 ", yours starts from %" PRId64, s->config_version,
                    in->base_version);
@@ -175,7 +176,7 @@ static void apply(struct api *api, struct http_exchange *x, const struct http_re
     } else if (services_diff(before, config, &context, on_change, changes) == 0 || dry_run) {
         api_answer(x, 200, apply_answer(s->config_version, false, changes));
     } else {
-        submit(api, x, request, config, (uint64_t)in->base_version, changes);
+        submit(api, x, request, config, in->base_version == NO_BASE ? 0 : (uint64_t)in->base_version, changes);
     }
     free(before);
     free(config);
@@ -190,13 +191,14 @@ void api_config_apply(struct api *api, struct http_exchange *x, const struct htt
     struct json_t *body = json_read(request->body, request->body_bytes, &err);
 
     ASSERT(in != NULL);
+    in->base_version = NO_BASE;
     if (api_state(api)->cluster_id == 0)
         api_refuse(x, STATUS_NO_LEADER, "wait until the nodes have elected a leader; coordctl status",
                    "the cluster has no first entry yet: its sites are not known");
     else if (body == NULL || json_unpack_wanted(body, apply_wanted, sizeof apply_wanted / sizeof apply_wanted[0], in,
                                                 &err) != STATUS_OK)
         api_refuse(x, STATUS_INVALID, NULL, "%s", err.text);
-    else if (in->base_version < 0)
+    else if (in->base_version < 0 && in->base_version != NO_BASE)
         api_refuse(x, STATUS_INVALID, NULL, "base_version: expected a version");
     else
         apply(api, x, request, in, dry_run != NULL && strcmp(dry_run, "1") == 0);

@@ -182,7 +182,8 @@ void api_judge(const struct state *s, service_id service, const struct api_promi
         text_set(out->summary, sizeof out->summary,
                  "no site was granted the lease yet; %s asks for it when its coordinator and PostgreSQL run",
                  state_site_name(s, svc->config.primary));
-        text_set(out->way_out, sizeof out->way_out, "coordctl why %s", svc->config.name);
+        text_set(out->way_out, sizeof out->way_out,
+                 "see that both run there, and what its coordd logs about this service (journalctl -u coordd)");
         return;
     }
     if (judge_promises(s, service, promises, out))

@@ -44,7 +44,7 @@ static struct json_t *view_member(const struct state *s, const struct member *m,
     json_put_text(o, "address", m->address);
     json_put_text(o, "role", role_of(m, node, seat));
     json_put_bool(o, "witness", m->witness);
-    json_put_bool(o, "heard", m->heard);
+    api_put_heard(o, m, node);
     if (seat != NULL && seat->lag_known)
         json_put_int(o, "lag", (int64_t)seat->lag);
     else

@@ -291,7 +291,6 @@ static bool change_is_visible(const struct state *s, const struct api_submission
 void api_service_set(struct api *api, struct http_exchange *x, const struct http_request *request, service_id service,
                      enum service_change change)
 {
-    static const struct json_want wanted[] = { WANT_REASON };
     static const char *const done[SERVICE_CHANGE_COUNT] = {
         "armed: a failover may start", "disarmed: nothing starts by itself, and the lease is not enforced",
         "paused: nothing starts, and the lease is not enforced", "resumed"
@@ -299,11 +298,9 @@ void api_service_set(struct api *api, struct http_exchange *x, const struct http
     struct api_submission submission = {
         .api = api, .x = x, .service = service, .change = change, .answer = answer_done, .visible = change_is_visible
     };
-    struct reason_request in;
     struct command *command;
 
-    memset(&in, 0, sizeof in);
-    if (!api_read_body(x, request, wanted, 1, &in))
+    if (!api_read_body(x, request, NULL, 0, NULL))
         return;
     command = api_new_command(api, request, COMMAND_SERVICE_SET);
     command->service_set.service = service;
@@ -368,7 +365,7 @@ static void approve(struct api *api, struct http_exchange *x, const struct http_
         submit_operation(api, x, request, id, COMMAND_OPERATION_APPROVE, in.reason, "approved");
         return;
     }
-    service = op != NULL ? s->services[op->service].config.name : "";
+    service = op != NULL ? s->services[op->service].config.name : ""; /* it may have ended in this moment */
     if (in.reason[0] == '\0' || strcmp(in.confirm, service) != 0) {
         api_refuse(x, STATUS_INVALID, "add --reason \"WHY\" --confirm SERVICE; both stand in the report",
                    "you vouch that the old primary can no longer acknowledge a write: that needs a reason, and the "
@@ -400,7 +397,7 @@ static void skip(struct api *api, struct http_exchange *x, const struct http_req
         step++;
     if (step == STEP_COUNT || in.reason[0] == '\0') {
         if (step == STEP_COUNT)
-            api_refuse(x, STATUS_INVALID, "coordctl report names the steps", "there is no step '%s'", in.step);
+            api_refuse(x, STATUS_INVALID, "coordctl status names the steps", "there is no step '%s'", in.step);
         else
             api_refuse(x, STATUS_INVALID, "add --reason \"WHY\"", "a step that is skipped needs a reason");
         return;

@@ -311,6 +311,15 @@ struct json_t *api_view_why(const struct api *api, service_id service, int64_t n
     return o;
 }
 
+/* The leader hears them; without one, what it said last says nothing about now. */
+void api_put_heard(struct json_t *o, const struct member *m, const struct api_node *node)
+{
+    if (node->leader == 0)
+        json_put(o, "heard", NULL);
+    else
+        json_put_bool(o, "heard", m->heard);
+}
+
 static struct json_t *view_cluster(const struct state *s, const struct api_node *node)
 {
     struct json_t *o = json_make_object(), *nodes = json_make_array();
@@ -335,7 +344,7 @@ static struct json_t *view_cluster(const struct state *s, const struct api_node 
         put_site(n, "site", s, member->site);
         json_put_text(n, "address", member->address);
         json_put_bool(n, "witness", member->witness);
-        json_put_bool(n, "heard", member->heard);
+        api_put_heard(n, member, node);
         json_put_int(n, "version", member->version);
         json_append(nodes, n);
     }

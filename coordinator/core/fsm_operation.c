@@ -75,7 +75,8 @@ static void refuse_gates(const struct state *s, service_id service, site_id to, 
     for (int g = 0; g < GATE_COUNT; g++) {
         if (((no >> g) & 1u) == 0)
             continue;
-        if (why[0] == '\0')
+        if (why[0] == '\0' ||
+            (overridable && !gate_overridable((enum gate)g))) /* what cannot be forced is the reason */
             gate_reason(s, service, to, (enum gate)g, s->now_ms, why, sizeof why);
         text_add(force, sizeof force, "%s%s", force[0] ? "," : "", gate_word((enum gate)g));
         overridable = overridable && gate_overridable((enum gate)g);

@@ -67,7 +67,9 @@ static void print_members(const struct ctl *ctl, const struct json_t *answer)
         text_set(version, sizeof version, "%" PRId64, json_look_int(m, "version", 0));
         text_set(role, sizeof role, "%s%s", json_look_text(m, "role"), json_look_bool(m, "witness") ? ", witness" : "");
         ctl_table_row(table, (const char *const[]){ id, json_look_text(m, "name"), json_look_text(m, "site"), role,
-                                                    json_look_bool(m, "heard") ? "yes" : "silent",
+                                                    json_look_null(m, "heard")   ? NULL
+                                                    : json_look_bool(m, "heard") ? "yes"
+                                                                                 : "silent",
                                                     json_look_null(m, "lag") ? NULL : lag, version,
                                                     json_look_text(m, "address") });
     }

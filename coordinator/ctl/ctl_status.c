@@ -29,26 +29,48 @@ static void print_judgement(const struct ctl *ctl, const struct json_t *judgemen
                   word(judgement, "health"), ctl_color_off(ctl), word(judgement, "summary"), way_out);
 }
 
+static void print_heard(const struct ctl *ctl, const struct json_t *nodes)
+{
+    size_t heard = 0;
+
+    for (size_t i = 0; i < json_item_count(nodes); i++)
+        heard += json_look_bool(json_item(nodes, i), "heard") ? 1 : 0;
+    (void)fprintf(ctl->out, "%zu of %zu nodes heard", heard, json_item_count(nodes));
+    for (size_t i = 0; i < json_item_count(nodes); i++)
+        if (!json_look_bool(json_item(nodes, i), "heard"))
+            (void)fprintf(ctl->out, ", %s silent", word(json_item(nodes, i), "name"));
+}
+
+static void print_ways_to_a_leader(const struct ctl *ctl, const char *self, const struct json_t *nodes)
+{
+    const char *separator = "";
+
+    (void)fprintf(ctl->out, "  way out: start coordd until a majority runs");
+    for (size_t i = 0; i < json_item_count(nodes); i++)
+        if (strcmp(word(json_item(nodes, i), "name"), self) != 0) {
+            (void)fprintf(ctl->out, "%s%s", separator[0] != '\0' ? separator : ": ", word(json_item(nodes, i), "name"));
+            separator = ", ";
+        }
+    (void)fprintf(ctl->out, "; if they are lost for good: coordctl members recover\n");
+}
+
 static void print_head(const struct ctl *ctl, const struct json_t *status)
 {
     const struct json_t *node = json_look(status, "node"), *cluster = json_look(status, "cluster");
     const struct json_t *nodes = json_look(cluster, "nodes");
     const char *leader = json_look_text(cluster, "leader");
-    size_t heard = 0;
 
-    for (size_t i = 0; i < json_item_count(nodes); i++)
-        heard += json_look_bool(json_item(nodes, i), "heard") ? 1 : 0;
     (void)fprintf(ctl->out, "node %s at %s (%s)  ", word(node, "name"), word(node, "site"), word(node, "role"));
-    if (leader != NULL)
+    if (leader != NULL) {
         (void)fprintf(ctl->out, "leader %s, term %" PRId64 "  ", leader, json_look_int(cluster, "term", 0));
-    else
-        (void)fprintf(ctl->out, "%sno leader: nothing can be decided%s  ", ctl_color_on(ctl, CTL_RED),
+        print_heard(ctl, nodes);
+    } else {
+        (void)fprintf(ctl->out, "%sno leader: nothing can be decided%s", ctl_color_on(ctl, CTL_RED),
                       ctl_color_off(ctl));
-    (void)fprintf(ctl->out, "%zu of %zu nodes heard", heard, json_item_count(nodes));
-    for (size_t i = 0; i < json_item_count(nodes); i++)
-        if (!json_look_bool(json_item(nodes, i), "heard"))
-            (void)fprintf(ctl->out, ", %s silent", word(json_item(nodes, i), "name"));
+    }
     (void)fprintf(ctl->out, "  configuration %" PRId64 "\n", json_look_int(cluster, "config_version", 0));
+    if (leader == NULL)
+        print_ways_to_a_leader(ctl, word(node, "name"), nodes);
     ctl_say_warnings(ctl, cluster);
     print_judgement(ctl, json_look(node, "certificates"));
     print_judgement(ctl, json_look(node, "disk"));
@@ -143,7 +165,7 @@ static int print_status(const struct ctl *ctl, const struct json_t *status, cons
         return CTL_OK;
     }
     print_head(ctl, status);
-    if (json_item_count(services) == 0)
+    if (json_item_count(services) == 0 && json_look_text(json_look(status, "cluster"), "leader") != NULL)
         (void)fprintf(ctl->out, "\nno service is configured\n  way out: coordctl apply -f services.yaml\n");
     for (size_t i = 0; i < json_item_count(services); i++)
         if (only == NULL || strcmp(word(json_item(services, i), "name"), only) == 0)

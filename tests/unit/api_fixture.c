@@ -183,8 +183,10 @@ static void hook_node(void *ctx, struct api_node *out)
     out->connections = (struct transport_counters){ .accepted = 4, .refused_certificate = 5, .refused_hello = 6 };
     out->space = (struct space){ .level = SPACE_LOW, .free_bytes = 200u << 20 };
     out->data_dir = "/var/lib/coord";
-    if (child.mode == FIXTURE_NO_LEADER)
+    if (child.mode == FIXTURE_NO_LEADER) {
         out->leader = 0;
+        out->leaderless_ms = 3600000;
+    }
     if (child.mode == FIXTURE_NO_LEADER || child.mode == FIXTURE_LAGGING)
         out->role = "follower";
 }

@@ -169,6 +169,10 @@ static void health_metrics_and_primary_need_no_reading(void **state)
     finish();
     api_fixture_begin(&fixture, FIXTURE_NO_LEADER);
     assert_int_equal(call("GET", "/healthz", NULL), 503);
+    assert_int_equal(call("GET", "/v1/services/app/sites/site-a/primary", NULL), 503); /* it may be elsewhere by now */
+    assert_non_null(strstr(raw, "no leader is known here"));
+    assert_int_equal(call("GET", "/v1/status", NULL), 200);
+    assert_true(json_look_null(json_item(json_look(json_look(answer, "cluster"), "nodes"), 0), "heard"));
     finish();
 }
 
@@ -215,7 +219,7 @@ static void a_gate_says_no_with_its_reason_and_the_exact_override(void **state)
     bool found = false;
     (void)state;
     api_fixture_begin(&fixture, FIXTURE_READY);
-    assert_int_equal(call("POST", "/v1/services/app/pause", "{\"reason\":\"work\"}"), 200);
+    assert_int_equal(call("POST", "/v1/services/app/pause", NULL), 200);
     assert_int_equal(call("POST", "/v1/services/app/promote", "{\"site\":\"site-b\"}"), 409);
     assert_string_equal(text("status"), "refused");
     assert_string_equal(text("fix"), "coordctl promote site-b -s app --force=paused --reason \"WHY\" --confirm app");
@@ -280,6 +284,20 @@ static void a_request_with_a_wrong_key_or_type_is_400_and_does_nothing(void **st
     assert_string_equal(text("message"), "it is the primary already");
     assert_int_equal(call("GET", "/v1/incidents", NULL), 200);
     assert_int_equal(json_item_count(json_look(answer, "incidents")), 0);
+    finish();
+}
+
+static void an_operation_that_is_none_is_said_to_be_none(void **state)
+{
+    (void)state;
+    api_fixture_begin(&fixture, FIXTURE_READY);
+    assert_int_equal(
+        call("POST", "/v1/operations/999/approve", "{\"fenced\":true,\"reason\":\"off\",\"confirm\":\"app\"}"), 404);
+    assert_string_equal(text("fix"), "coordctl incidents");
+    assert_int_equal(call("POST", "/v1/operations/999/abort", NULL), 404);
+    assert_int_equal(call("POST", "/v1/operations/abc/approve", NULL), 400);
+    assert_non_null(strstr(text("message"), "'abc' is no operation"));
+    assert_int_equal(call("POST", "/v1/services/app/pause", "{\"reason\":\"lost\"}"), 400); /* nobody would keep it */
     finish();
 }
 
@@ -366,6 +384,8 @@ static void a_services_file_is_compared_applied_and_shown(void **state)
     assert_string_equal(json_look_text(change, "new"), "2MiB");
     version = (int)json_look_int(answer, "version", 0);
     assert_int_equal(call("POST", "/v1/config/apply", yaml_body(YAML_BODY("2MiB"), ",\"base_version\":99")), 409);
+    assert_int_equal(call("POST", "/v1/config/apply", yaml_body(YAML_BODY("2MiB"), ",\"base_version\":0")), 409);
+    assert_int_equal(call("POST", "/v1/config/apply", yaml_body(YAML_BODY("2MiB"), ",\"base_version\":-1")), 400);
     assert_int_equal(call("POST", "/v1/config/apply", yaml_body(YAML_BODY("2MiB"), ",\"base_version\":1")), 200);
     assert_true(json_look_bool(answer, "applied"));
     assert_int_equal(json_look_int(answer, "version", 0), version + 1);
@@ -547,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_gate_says_no_with_its_reason_and_the_exact_override),
         cmocka_unit_test(an_override_is_typed_or_refused),
         cmocka_unit_test(a_request_with_a_wrong_key_or_type_is_400_and_does_nothing),
+        cmocka_unit_test(an_operation_that_is_none_is_said_to_be_none),
         cmocka_unit_test(a_proposed_operation_is_approved_or_aborted),
         cmocka_unit_test(a_word_for_a_fenced_primary_and_a_skip_are_typed),
         cmocka_unit_test(a_services_file_is_compared_applied_and_shown),

@@ -59,6 +59,10 @@ static void a_gate_that_cannot_be_forced_says_so(void **state)
     assert_accepted(core_set(k, SERVICE_DISARM), k);
     assert_refused(core_start(k, OPERATION_PROMOTE, B, ~0u), k);
     core_expect_reason(k, "(cannot be forced)");
+    assert_accepted(core_opinion(k, NODE_B, B, OPINION_UNKNOWN, ROLE_UNKNOWN, 0),
+                    k); /* a gate before it says no, too */
+    assert_refused(core_start(k, OPERATION_PROMOTE, B, 0), k);
+    core_expect_reason(k, "coordctl arm app (cannot be forced)");
 }
 
 static void a_start_that_the_log_has_overtaken_is_refused(void **state)
