@@ -16,11 +16,17 @@
 
 static int config_command(const struct ctl *ctl);
 
+/* One command, or with `sub` the words behind a command that belong together. */
 struct command_entry {
-    const char *name;
+    const char *name, *sub; /* the first of a name also stands for the name alone */
     int (*run)(const struct ctl *ctl);
-    const char *usage, *help;
+    size_t operands_max; /* the word of `sub` and the text of -s among them */
+    const char *options; /* besides EVERYWHERE; all others are refused: who writes --dry-run must not get the deed */
+    const char *usage, *help; /* NULL: not in the help */
 };
+
+#define EVERYWHERE "-S --server --pki --json --timeout" /* a script may put them before any command */
+#define AT_NODE "--certificate --key --authority "
 
 static int run_arm(const struct ctl *ctl)
 {
@@ -59,37 +65,53 @@ static int run_version(const struct ctl *ctl)
 }
 
 static const struct command_entry commands[] = {
-    { "status", ctl_status, "[SERVICE] [--watch]", "what is where, how it is doing, what it waits for" },
-    { "why", ctl_why, "SERVICE", "each decision and each non-decision, with its reason" },
-    { "promote", ctl_promote,
-      "SITE -s SERVICE [--force=GATE,... --reason TEXT --confirm SERVICE] [--dry-run] [--no-wait]",
+    { "status", NULL, ctl_status, 1, AT_NODE "-s --watch", "[SERVICE] [--watch]",
+      "what is where, how it is doing, what it waits for" },
+    { "why", NULL, ctl_why, 1, AT_NODE "-s", "SERVICE", "each decision and each non-decision, with its reason" },
+    { "promote", NULL, ctl_promote, 2, AT_NODE "-s --force --reason --confirm --dry-run --no-wait",
+      "SITE -s SERVICE [--reason TEXT] [--force=GATE,... --reason TEXT --confirm SERVICE] [--dry-run] [--no-wait]",
       "make a site the primary; the old one is fenced first" },
-    { "apply", ctl_apply, "-f FILE [--base VERSION]", "replace the services file" },
-    { "diff", ctl_diff, "-f FILE", "what apply would change" },
-    { "config", config_command, "[show] | check FILE... | sample node|services",
-      "the applied file; check files; a file to start from" },
-    { "events", ctl_events, "[SERVICE] [-f] [--since NUMBER]", "what happened; -f follows" },
-    { "incidents", ctl_incidents, "[SERVICE]", "failovers and promotions" },
-    { "report", ctl_report, "ID [--mermaid]", "one of them, whole" },
-    { "arm", run_arm, "SERVICE", "automatic failover may start; the lease is enforced" },
-    { "disarm", run_disarm, "SERVICE", "nothing starts by itself; the lease is not enforced" },
-    { "pause", run_pause, "SERVICE [--reason TEXT]", "maintenance: nothing starts" },
-    { "resume", run_resume, "SERVICE", "end of maintenance" },
-    { "approve", run_approve, "ID [--fenced --reason TEXT --confirm SERVICE]",
+    { "apply", NULL, ctl_apply, 1, AT_NODE "-f --base --dry-run", "-f FILE [--base VERSION] [--dry-run]",
+      "replace the services file" },
+    { "diff", NULL, ctl_diff, 1, AT_NODE "-f --base", "-f FILE [--base VERSION]", "what apply would change" },
+    { "config", "show", config_command, 1, AT_NODE, "", "the applied services file" },
+    { "config", "check", config_command, CTL_OPERANDS_MAX, "", "FILE...", "check files; needs no node" },
+    { "config", "sample", config_command, 2, "", "node|services", "a file to start from" },
+    { "config", "reference", config_command, 3, "", NULL, NULL },
+    { "events", NULL, ctl_events, 1, AT_NODE "-s -f --since", "[SERVICE] [-f] [--since NUMBER]",
+      "what happened; -f follows" },
+    { "incidents", NULL, ctl_incidents, 1, AT_NODE "-s", "[SERVICE]", "failovers and promotions" },
+    { "report", NULL, ctl_report, 1, AT_NODE "--mermaid", "ID [--mermaid]", "one of them, whole" },
+    { "arm", NULL, run_arm, 1, AT_NODE "-s", "SERVICE", "automatic failover may start; the lease is enforced" },
+    { "disarm", NULL, run_disarm, 1, AT_NODE "-s", "SERVICE", "nothing starts by itself; the lease is not enforced" },
+    { "pause", NULL, run_pause, 1, AT_NODE "-s", "SERVICE", "maintenance: nothing starts" },
+    { "resume", NULL, run_resume, 1, AT_NODE "-s", "SERVICE", "end of maintenance" },
+    { "approve", NULL, run_approve, 1, AT_NODE "--fenced --reason --confirm",
+      "ID [--reason TEXT] [--fenced --reason TEXT --confirm SERVICE]",
       "let a proposed operation start; --fenced: the old primary is off, I vouch" },
-    { "abort", run_abort, "ID [--reason TEXT]", "undo and end an operation, before its point of no return" },
-    { "skip", run_skip, "ID STEP --reason TEXT", "go on without a step (never a safety step)" },
-    { "members", ctl_members,
-      "[list] | add NAME --site SITE --address HOST:PORT [--witness] [--no-vote] | remove|promote|demote NAME "
-      "[--force=GATE,... --reason TEXT --confirm NAME] | transfer [NAME] | recover",
+    { "abort", NULL, run_abort, 1, AT_NODE "--reason", "ID [--reason TEXT]",
+      "undo and end an operation, before its point of no return" },
+    { "skip", NULL, run_skip, 2, AT_NODE "--reason", "ID STEP --reason TEXT",
+      "go on without a step (never a safety step)" },
+    { "members", "list", ctl_members, 1, AT_NODE, "",
       "the coordinators themselves: who they are, who votes, who leads" },
-    { "pki", ctl_pki,
-      "init DIR [--name CLUSTER] | node DIR NAME --id ID [--address HOST,...] | client DIR NAME --role operator|viewer "
-      "| "
-      "show FILE...",
-      "an authority and certificates of your own; --days: how long they are valid" },
-    { "version", run_version, "", "" },
-    { "help", run_help, "", "this text" },
+    { "members", "add", ctl_members, 2, AT_NODE "--site --address --witness --no-vote",
+      "NAME --site SITE --address HOST:PORT [--witness] [--no-vote]",
+      "a node joins; prints its id and what to do there" },
+    { "members", "remove|promote|demote", ctl_members, 2, AT_NODE "--force --reason --confirm",
+      "NAME [--reason TEXT] [--force=GATE,... --reason TEXT --confirm NAME]", "a node leaves, gets a vote, loses it" },
+    { "members", "transfer", ctl_members, 2, AT_NODE, "[NAME]", "let that node lead, or the best other one" },
+    { "members", "recover", ctl_members, 1, "--force --reason --confirm", "",
+      "what to do when more than half of the voters are lost for good" },
+    { "pki", "init", ctl_pki, 2, "--name --days", "DIR [--name CLUSTER] [--days N]",
+      "an authority of your own; needs no node" },
+    { "pki", "node", ctl_pki, 3, "--id --address --days", "DIR NAME --id ID [--address HOST,...] [--days N]",
+      "a node's certificate" },
+    { "pki", "client", ctl_pki, 3, "--role --days", "DIR NAME --role operator|viewer [--days N]",
+      "a person's or a program's certificate" },
+    { "pki", "show", ctl_pki, CTL_OPERANDS_MAX, "", "FILE...", "what certificates say" },
+    { "version", NULL, run_version, 0, "", "", "of this program" },
+    { "help", NULL, run_help, 0, "", "", "this text" },
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -97,7 +119,9 @@ static int run_help(const struct ctl *ctl)
 {
     (void)fprintf(ctl->out, "coordctl [-S SOCKET] [--json] [--timeout DURATION] COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        (void)fprintf(ctl->out, "  %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
+        if (commands[i].help != NULL)
+            (void)fprintf(ctl->out, "  %s%s%s %s\n        %s\n", commands[i].name, commands[i].sub != NULL ? " " : "",
+                          commands[i].sub != NULL ? commands[i].sub : "", commands[i].usage, commands[i].help);
     (void)fprintf(
         ctl->out,
         "\n-S, --socket PATH  of the node's `socket:`; else $COORD_SOCKET, else " CTL_SOCKET_DEFAULT "\n"
@@ -283,7 +307,8 @@ enum option_code {
     OPTION_SITE,
     OPTION_WITNESS,
     OPTION_NO_VOTE,
-    OPTION_VERSION
+    OPTION_VERSION,
+    OPTION_CODE_COUNT
 };
 
 static const struct option options[] = { { "socket", required_argument, NULL, 'S' },
@@ -394,22 +419,76 @@ static int take_option(struct ctl *ctl, int code, const char *argument, const ch
     return CTL_OK;
 }
 
+/* `list`: words with ' ' or '|' between. */
+static bool has_word(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+
+    while (*list != '\0') {
+        if (strcspn(list, " |") == length && strncmp(list, word, length) == 0)
+            return true;
+        list += strcspn(list, " |");
+        list += strspn(list, " |");
+    }
+    return false;
+}
+
+/* The entry of this name and of the first operand, else the first of this name. */
 static const struct command_entry *find_command(const struct ctl *ctl, const char *name)
 {
     const char *names[COMMAND_COUNT + 1] = { NULL };
+    const struct command_entry *first = NULL;
     const char *nearest;
 
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        names[i] = commands[i].name;
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+        const struct command_entry *entry = &commands[i];
+        names[i] = entry->name;
+        if (strcmp(entry->name, name) != 0)
+            continue;
+        if (entry->sub != NULL && ctl->operand_count > 0 && has_word(entry->sub, ctl->operands[0]))
+            return entry;
+        if (first == NULL)
+            first = entry;
     }
+    if (first != NULL)
+        return first;
     nearest = yaml_value_nearest(name, names);
     if (nearest != NULL)
         (void)ctl_usage(ctl, "there is no command '%s'; did you mean '%s'?", name, nearest);
     else
         (void)ctl_usage(ctl, "there is no command '%s'", name);
     return NULL;
+}
+
+/* As the table of commands writes it: "-s", "--json". */
+static void option_word(int code, char out[32])
+{
+    text_set(out, 32, "-%c", code);
+    for (size_t i = 0; code >= OPTION_JSON && options[i].name != NULL; i++)
+        if (options[i].val == code)
+            text_set(out, 32, "--%s", options[i].name);
+}
+
+/* Refuses what the command does not take. */
+static int check_command(const struct ctl *ctl, const struct command_entry *entry, const bool given[OPTION_CODE_COUNT])
+{
+    bool with_sub = entry->sub != NULL && ctl->operand_count > 0;
+    const char *space = with_sub ? " " : "", *sub = with_sub ? ctl->operands[0] : "";
+    char option[32];
+
+    if (with_sub && !has_word(entry->sub, sub))
+        return CTL_OK; /* the command itself says which words there are */
+    for (int code = 0; code < OPTION_CODE_COUNT; code++) {
+        if (!given[code])
+            continue;
+        option_word(code, option);
+        if (!has_word(EVERYWHERE, option) && !has_word(entry->options, option))
+            return ctl_usage(ctl, "%s%s%s: %s is no option of it", entry->name, space, sub, option);
+    }
+    if (ctl->operand_count + (ctl->service != NULL ? 1 : 0) > entry->operands_max && ctl->operand_count > 0)
+        return ctl_usage(ctl, "%s%s%s: '%s' is one too many", entry->name, space, sub,
+                         ctl->operands[ctl->operand_count - 1]);
+    return CTL_OK;
 }
 
 static const char *from_environment(const char *name)
@@ -441,27 +520,30 @@ int main(int argc, char **argv)
     struct ctl ctl = { .out = stdout, .err = stderr };
     const struct command_entry *entry;
     const char *command = NULL;
+    bool given[OPTION_CODE_COUNT] = { false }, by_option;
     int code;
 
     (void)signal(SIGPIPE, SIG_IGN);
     ctl.color = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == NULL;
     ctl.interactive = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
-    while ((code = getopt_long(argc, argv, "S:s:fh", options, NULL)) != -1)
+    while ((code = getopt_long(argc, argv, "S:s:fh", options, NULL)) != -1) {
         if (take_option(&ctl, code, optarg, &command) != CTL_OK)
             return CTL_USAGE;
-    if (command == NULL) {
-        if (optind == argc)
-            return ctl_usage(&ctl, "say what to do");
-        command = argv[optind++];
+        given[code] = true;
     }
-    entry = find_command(&ctl, command);
-    if (entry == NULL)
-        return CTL_USAGE;
+    by_option = command != NULL; /* --help and --version may stand in any command line */
+    if (!by_option && optind == argc)
+        return ctl_usage(&ctl, "say what to do");
+    if (!by_option)
+        command = argv[optind++];
     for (; optind < argc; optind++) {
         if (ctl.operand_count == CTL_OPERANDS_MAX)
             return ctl_usage(&ctl, "too many operands; at most %d", CTL_OPERANDS_MAX);
         ctl.operands[ctl.operand_count++] = argv[optind];
     }
+    entry = find_command(&ctl, command);
+    if (entry == NULL || (!by_option && check_command(&ctl, entry, given) != CTL_OK))
+        return CTL_USAGE;
     if (choose_way(&ctl) != CTL_OK)
         return CTL_USAGE;
     code = entry->run(&ctl);

@@ -27,7 +27,7 @@ struct ctl_remote;
 struct http_call_request;
 struct http_call_answer;
 
-/* The command line, taken apart. Every option may stand anywhere; a command refuses those that are not its own. */
+/* The command line, taken apart. Every option may stand anywhere; coordctl.c refuses those that are not the command's own. */
 struct ctl {
     const char *socket_path;
     const char *server, *pki, *certificate, *authority, *key; /* how to reach nodes over the network */

@@ -40,7 +40,7 @@ int ctl_service_action(const struct ctl *ctl, const char *action)
     if (service == NULL || ctl->operand_count > 1 || !http_encode(service, encoded, sizeof encoded))
         return ctl_usage(ctl, "%s: name one service: coordctl %s SERVICE", action, action);
     text_set(target, sizeof target, "/v1/services/%s/%s", encoded, action);
-    return send_action(ctl, target, reason_body(ctl));
+    return send_action(ctl, target, json_make_object());
 }
 
 int ctl_operation_action(const struct ctl *ctl, const char *action)

@@ -28,6 +28,19 @@ static int run_with(const char *input, const char *const *arguments)
 
 #define run(...) run_with("", (const char *const[]){ __VA_ARGS__, NULL })
 
+/* The words of a line, as a shell without quotes takes them. */
+static int run_line(const char *line)
+{
+    char text[256], *rest = text;
+    const char *words[24] = { NULL };
+    size_t count = 0;
+
+    (void)snprintf(text, sizeof text, "%s", line);
+    while (rest != NULL && count < sizeof words / sizeof words[0] - 1)
+        words[count++] = strsep(&rest, " ");
+    return run_with("", words);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -147,6 +160,129 @@ static void a_wrong_command_line_is_exit_2(void **state)
     assert_int_equal(run("help"), 0);
     assert_says(out, "exit codes: 0 ok, 1 refused or failed, 2 usage, 3 no quorum or unreachable, 4 timed out");
     assert_int_equal(run("version"), 0);
+}
+
+/* Who writes --dry-run must not get the deed. The node would do each of them. */
+static void an_option_of_another_command_is_refused(void **state)
+{
+    static const char *const foreign[] = {
+        "members demote b1 --dry-run",
+        "members remove b1 --dry-run",
+        "members promote b1 --no-vote",
+        "members transfer b1 --dry-run",
+        "members add d1 --site site-a --address 127.0.0.1:1 --dry-run",
+        "members list --force=lease",
+        "members --site site-a",
+        "resume app --dry-run",
+        "pause app --reason x",
+        "resume app --reason x",
+        "arm app --reason x",
+        "disarm app --reason x",
+        "disarm app --dry-run",
+        "abort 5 --dry-run",
+        "abort 5 --fenced",
+        "approve 5 --dry-run",
+        "skip 5 dns --reason x --confirm app",
+        "promote site-b -s app --fenced",
+        "apply x --no-wait",
+        "diff x --watch",
+        "config --base 1",
+        "config check x --key k",
+        "status -f",
+        "why app --watch",
+        "events --mermaid",
+        "incidents --since 1",
+        "report 5 --watch",
+        "pki init d --id 1",
+        "pki node d n --id 1 --authority a",
+        "pki client d n --role viewer --id 1",
+        "pki show f --days 1",
+        "version --watch",
+        "help -s app",
+    };
+    (void)state;
+    api_fixture_begin(&fixture, FIXTURE_READY);
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        if (run_line(foreign[i]) != 2 || strstr(err, " is no option of it\n  way out: coordctl help\n") == NULL)
+            fail_msg("%s: %s%s", foreign[i], out, err);
+        assert_string_equal(out, "");
+    }
+    assert_int_equal(run_line("members demote b1 --dry-run"), 2);
+    assert_says(err, "coordctl: members demote: --dry-run is no option of it\n");
+    assert_int_equal(run("status"), 0);
+    assert_says(out, "mode auto, armed  epoch 1"); /* disarm did nothing */
+    assert_int_equal(run_line("members demote b1 --dry-run --help"), 0);
+    assert_says(out, "exit codes: ");
+    api_fixture_end(&fixture);
+}
+
+/* No node is there: what belongs to the command comes as far as to asking for it. */
+static void every_command_takes_its_own_options(void **state)
+{
+    static const char *const own[] = {
+        "status -s app --json --timeout 1s",
+        "status --service app --pki d --key k --certificate c --authority a",
+        "why -s app",
+        "promote site-b -s app --force=paused --reason x --confirm app --dry-run --no-wait",
+        "apply -f /dev/null --base 1 --dry-run",
+        "diff -f /dev/null --base 1",
+        "config",
+        "config show",
+        "events -s app --since 1",
+        "events app -f",
+        "incidents -s app",
+        "report 5 --mermaid",
+        "arm -s app",
+        "disarm app",
+        "pause app",
+        "resume app",
+        "approve 5 --fenced --reason x --confirm app",
+        "abort 5 --reason x",
+        "skip 5 dns --reason x",
+        "members",
+        "members list",
+        "members add d1 --site s --address 127.0.0.1:1 --witness --no-vote",
+        "members remove b1 --force=lease --reason x --confirm b1",
+        "members promote b1 --reason x",
+        "members demote 2",
+        "members transfer",
+        "members transfer b1",
+    };
+    (void)state;
+    fixture.socket_path[0] = '\0';
+    (void)setenv("COORD_SOCKET", "/nonexistent/s", 1);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (run_line(own[i]) != 3)
+            fail_msg("%s: %s", own[i], err);
+    assert_int_equal(run("version", "-S", "/nonexistent/s"), 0); /* as a shell's alias puts it before any command */
+    assert_int_equal(run("version", "--json"), 0);
+    assert_int_equal(run("--version"), 0);
+}
+
+static void one_operand_too_many_is_refused(void **state)
+{
+    static const char *const surplus[] = {
+        "status app junk",        "status app -s other",
+        "why app junk",           "pause app junk",
+        "resume app -s other",    "events app junk",
+        "incidents app junk",     "report 5 junk",
+        "abort 5 junk",           "skip 5 dns junk --reason x",
+        "apply x junk",           "config show junk",
+        "members junk",           "members b1 list",
+        "members remove b1 junk", "config sample node junk",
+        "pki init d junk",        "pki node d n junk --id 1",
+        "version junk",           "help junk",
+    };
+    (void)state;
+    api_fixture_begin(&fixture, FIXTURE_READY);
+    for (size_t i = 0; i < sizeof surplus / sizeof surplus[0]; i++)
+        if (run_line(surplus[i]) != 2 || out[0] != '\0')
+            fail_msg("%s: %s", surplus[i], out);
+    assert_int_equal(run("status", "app", "junk"), 2);
+    assert_says(err, "coordctl: status: 'junk' is one too many\n  way out: coordctl help\n");
+    assert_int_equal(run_line("members demot b1 --dry-run"), 2);
+    assert_says(err, "coordctl: members: say list, add, remove, ");
+    api_fixture_end(&fixture);
 }
 
 static void a_promotion_is_followed_step_by_step_to_its_end(void **state)
@@ -362,6 +498,9 @@ int main(void)
         T(a_node_that_is_not_there_is_exit_3_with_the_way_out),
         T(no_quorum_is_exit_3_and_a_lost_answer_4),
         T(a_wrong_command_line_is_exit_2),
+        T(an_option_of_another_command_is_refused),
+        T(every_command_takes_its_own_options),
+        T(one_operand_too_many_is_refused),
         T(a_promotion_is_followed_step_by_step_to_its_end),
         T(a_promotion_that_waits_says_for_what_and_times_out_with_4),
         T(a_gates_no_is_printed_with_the_override_which_then_works),

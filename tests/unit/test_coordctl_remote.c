@@ -70,7 +70,7 @@ static void the_same_commands_work_from_afar(void **state)
     value = json_read(out, strlen(out), &why);
     assert_string_equal(json_look_text(value, "name"), "app");
     json_free(value);
-    assert_int_equal(run_as("alice", "pause", "app", "--reason", "work"), 0);
+    assert_int_equal(run_as("alice", "pause", "app"), 0);
     assert_int_equal(run_as("alice", "resume", "app"), 0);
     assert_int_equal(run_as("alice", "promote", "site-b", "-s", "app", "--reason", "a drill"), 0);
     assert_says(out, "canary      site-b     done: canary by the fixture"); /* followed step by step */
