@@ -54,9 +54,8 @@ static size_t apply(void *ctx, uint64_t index, uint64_t term, const uint8_t *byt
 
     (void)term;
     if (command_decode(d->applying, bytes, length, &err) != STATUS_OK) {
-        log_event(LOG_LEVEL_ERROR, "entry_unreadable",
-                  "index=%" PRIu64 " error=%s fix=\"this coordd is older than the one that wrote it: upgrade it\"",
-                  index, err.text);
+        log_event(LOG_LEVEL_ERROR, "entry_unreadable", "index=%" PRIu64 " error=%s fix=%s", index, err.text,
+                  "this coordd is older than the one that wrote it: upgrade it");
         _exit(DAEMON_EXIT_FATAL);
     }
     fsm_apply(d->state, index, d->applying, &outcome);

@@ -62,12 +62,15 @@ enum node_standing daemon_standing(void *ctx, node_id id)
 void daemon_on_removed(void *ctx, node_id told_by)
 {
     const struct daemon *d = ctx;
+    char fix[200];
 
-    log_event(
-        LOG_LEVEL_ERROR, "removed",
-        "node=%s id=%" PRIu64 " told_by=%" PRIu64 " data_dir=%s fix=\"this node was removed from the cluster: stop "
-        "its service; to bring the host back: coordd quarantine, then coordctl members add %s at a node that runs\"",
-        daemon_name(d), d->self, told_by, d->config.data_dir, daemon_name(d));
+    text_set(
+        fix, sizeof fix,
+        "this node was removed from the cluster: stop its service; to bring the host back: coordd quarantine, then "
+        "coordctl members add %s at a node that runs",
+        daemon_name(d));
+    log_event(LOG_LEVEL_ERROR, "removed", "node=%s id=%" PRIu64 " told_by=%" PRIu64 " data_dir=%s fix=%s",
+              daemon_name(d), d->self, told_by, d->config.data_dir, fix);
     _exit(DAEMON_EXIT_REMOVED);
 }
 

@@ -132,9 +132,8 @@ void daemon_promise_note(struct daemon *d, service_id service)
     guard->on_promises_us = guard->renewed_us;
     name_nodes(d, service, on_promises, nodes, sizeof nodes);
     if (on_promises)
-        log_event(LOG_LEVEL_WARNING, "serving_on_promises",
-                  "service=%s epoch=%" PRIu64 " promises_of=%s fix=\"start coordinators until a majority runs\"",
-                  service_name(d, service), guard->held_epoch, nodes);
+        log_event(LOG_LEVEL_WARNING, "serving_on_promises", "service=%s epoch=%" PRIu64 " promises_of=%s fix=%s",
+                  service_name(d, service), guard->held_epoch, nodes, "start coordinators until a majority runs");
     else
         log_event(LOG_LEVEL_INFO, "renewed_by_log", "service=%s epoch=%" PRIu64, service_name(d, service),
                   guard->held_epoch);

@@ -98,10 +98,9 @@ static void on_acknowledged(void *ctx, service_id service, site_id site, epoch_t
         !lease_forbids_since(&svc->lease, looked_index) || !service_enforced(svc))
         return;
     if (d->accused_epoch[service] != epoch)
-        log_event(LOG_LEVEL_ERROR, "write_after_expiry",
-                  "service=%s site=%s epoch=%" PRIu64
-                  " fix=\"stop PostgreSQL there and look at its lease_guard: it is not enforced\"",
-                  svc->config.name, state_site_name(d->state, site), epoch);
+        log_event(LOG_LEVEL_ERROR, "write_after_expiry", "service=%s site=%s epoch=%" PRIu64 " fix=%s",
+                  svc->config.name, state_site_name(d->state, site), epoch,
+                  "stop PostgreSQL there and look at its lease_guard: it is not enforced");
     d->accused_epoch[service] = epoch;
     command_clear(c, COMMAND_SIGHTING);
     text_set(c->who, sizeof c->who, "node %s", daemon_name(d));

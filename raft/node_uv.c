@@ -144,11 +144,8 @@ static void on_forgot(void *ctx, node_id id, uint64_t acknowledged, uint64_t has
     struct writer w;
     if (!due(&n->forgot_told_us) || n->messages == NULL)
         return;
-    log_event(LOG_LEVEL_ERROR, "member_forgot",
-              "member=%" PRIu64 " acknowledged=%" PRIu64 " has=%" PRIu64
-              " fix=\"it is heard no more: coordd quarantine there, then "
-              "remove it and add it again\"",
-              id, acknowledged, has);
+    log_event(LOG_LEVEL_ERROR, "member_forgot", "member=%" PRIu64 " acknowledged=%" PRIu64 " has=%" PRIu64 " fix=%s",
+              id, acknowledged, has, "it is heard no more: coordd quarantine there, then remove it and add it again");
     writer_init(&w, bytes, sizeof bytes);
     writer_u64(&w, acknowledged);
     writer_u64(&w, has);
@@ -160,12 +157,9 @@ static void on_withheld(void *ctx, node_id candidate)
 {
     struct node_uv *n = ctx;
     if (due(&n->withheld_told_us))
-        log_event(LOG_LEVEL_WARNING, "vote_withheld",
-                  "candidate=%" PRIu64
-                  " reason=\"this node's log is new and the candidate's is not: was it wiped and bootstrapped "
-                  "again?\" waits_for=\"a leader that another member elects\" way_out=\"start the other members; else "
-                  "coordd recover\"",
-                  candidate);
+        log_event(LOG_LEVEL_WARNING, "vote_withheld", "candidate=%" PRIu64 " reason=%s waits_for=%s way_out=%s",
+                  candidate, "this node's log is new and the candidate's is not: was it wiped and bootstrapped again?",
+                  "a leader that another member elects", "start the other members; else coordd recover");
 }
 
 static void on_message(void *ctx, node_id from, uint8_t type, const uint8_t *bytes, size_t length)

@@ -253,7 +253,8 @@ static void write_stderr(char *text, size_t length_bytes)
     }
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+/* In parentheses: the header has a macro of this name. */
+void(log_event)(enum log_level level, const char *event, const char *format, ...)
 {
     struct line l = { .used = 0 };
     va_list args;
