@@ -119,9 +119,9 @@ static int quarantine(const struct node_config *config)
                  "The node never comes back under that id: it may have forgotten what it acknowledged. Against a node "
                  "that runs:\n"
                  "  coordctl members remove %" PRIu64 "\n"
-                 "  coordctl members add %s --site %s --address %s   (prints the new id and what to do here)\n",
+                 "  coordctl members add %s --site %s --address %s%s   (prints the new id and what to do here)\n",
                  config->node, identity.id, moved_to, identity.id, config->node, config->site,
-                 config_own(config)->address);
+                 config_own(config)->address, config->witness ? " --witness" : "");
     return EXIT_SUCCESS;
 }
 

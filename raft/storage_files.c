@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,17 @@ enum status storage_directory_sync(const char *path, struct error *err)
     return STATUS_OK;
 }
 
+/* Whoever is not the user that coordd runs as is told who that is. */
+static enum status denied(const char *data_dir, const char *path, struct error *err)
+{
+    struct stat st;
+    if (stat(data_dir, &st) != 0)
+        return error_set(err, STATUS_FAILED, "%s: %s", path, strerror(EACCES));
+    const struct passwd *owner = getpwuid(st.st_uid);
+    return error_set(err, STATUS_FAILED, "%s: %s: %s belongs to the user %s (uid %u): be that user, or root", path,
+                     strerror(EACCES), data_dir, owner != NULL ? owner->pw_name : "?", (unsigned)st.st_uid);
+}
+
 enum status storage_lock(const char *data_dir, int *fd, struct error *err)
 {
     char path[PATH_MAX];
@@ -195,7 +207,7 @@ enum status storage_lock(const char *data_dir, int *fd, struct error *err)
         return err->status;
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (*fd < 0)
-        return error_set(err, STATUS_FAILED, "%s: %m", path);
+        return errno == EACCES ? denied(data_dir, path, err) : error_set(err, STATUS_FAILED, "%s: %m", path);
     if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
         return STATUS_OK;
     error_set(err, errno == EWOULDBLOCK ? STATUS_REFUSED : STATUS_FAILED,

@@ -205,7 +205,7 @@ enum status storage_uv_quarantine(const char *data_dir, struct storage_identity 
     enum status status = storage_path(node_dir, sizeof node_dir, data_dir, "node", err);
     if (status == STATUS_OK)
         status = storage_path(path, sizeof path, node_dir, "identity", err);
-    if (status == STATUS_OK && access(node_dir, F_OK) != 0)
+    if (status == STATUS_OK && access(node_dir, F_OK) != 0 && errno != EACCES) /* the lock says more */
         status = error_set(err, STATUS_NOT_FOUND, "%s: %m: nothing to put aside", node_dir);
     if (status == STATUS_OK)
         status = storage_lock(data_dir, &lock_fd, err);

@@ -118,6 +118,25 @@ cluster:
         self.quarantine().rename(self.work / "kept")
         self.bootstrap()
 
+    def test_a_witness_comes_back_as_a_witness(self):
+        text = self.file.read_text(encoding="utf-8").replace("node: a1\nsite: site-a", "node: c1\nsite: site-c")
+        self.file.write_text(text.replace('listen: "127.93.4.1', 'listen: "127.93.4.3'), encoding="utf-8")
+        self.bootstrap()
+        done = self.coordd("quarantine")
+        self.assertIn("coordctl members add c1 --site site-c --address 127.93.4.3:7400 --witness ", done.stdout)
+
+    @unittest.skipUnless(os.geteuid() == 0, "becomes another user")
+    def test_another_user_is_told_whom_the_directory_belongs_to(self):
+        self.bootstrap()
+        for path in (self.work, self.data.parent):
+            path.chmod(0o755)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", COORDD, "quarantine", "-c", self.file]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"Permission denied: {self.data} belongs to the user root (uid 0): be that user", done.stderr)
+        self.assertNotIn("nothing to put aside", done.stderr)
+        self.assertTrue((self.data / "node").exists())
+
     def test_a_directory_that_is_gone_ends_with_3(self):
         self.refused(3, str(self.data), "never bootstrapped", "never by a second bootstrap")
         done = self.coordd("quarantine")
