@@ -71,8 +71,12 @@ static int follow(const struct ctl *ctl, const char *target)
     ASSERT(s != NULL);
     s->ctl = ctl;
     if (ctl_request(ctl, &request, &answer, &err) != STATUS_OK) {
-        exit_code = ctl_fail(ctl, err.status == STATUS_UNKNOWN ? STATUS_UNREACHABLE : err.status,
-                             "coordctl events -f at another node, or here when coordd runs again", "%s", err.text);
+        bool lost =
+            err.status == STATUS_UNKNOWN; /* after it had begun; nothing was asked for that may have been done */
+        exit_code = ctl_fail(ctl, lost ? STATUS_UNREACHABLE : err.status,
+                             lost ? "coordctl events -f at another node, or here when coordd runs again"
+                                  : ctl_contact_fix(ctl, err.status),
+                             "%s", err.text);
     } else if (answer.code / 100 != 2) {
         struct json_t *body = json_read(answer.body, answer.body_bytes, &err);
         json_clean(body, false);

@@ -6,9 +6,11 @@
 #include "base/text.h"
 #include "io/http_call.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SERVERS_MAX 9
 #define PATH_MAX_BYTES 512
@@ -145,6 +147,8 @@ const char *ctl_contact_fix(const struct ctl *ctl, enum status status)
 {
     if (status == STATUS_TIMED_OUT || status == STATUS_UNKNOWN)
         return "it may have been done: look with coordctl status and coordctl events before you try again";
+    if (ctl->remote == NULL && status == STATUS_UNREACHABLE && access(ctl->socket_path, W_OK) != 0 && errno == EACCES)
+        return "run coordctl as root, as coordd's account, or as a member of the group of the node's socket";
     if (ctl->remote == NULL)
         return status == STATUS_UNREACHABLE
                    ? "is coordd running here? name its socket with -S PATH or COORD_SOCKET (key "

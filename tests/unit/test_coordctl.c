@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +117,38 @@ static void a_node_that_is_not_there_is_exit_3_with_the_way_out(void **state)
     assert_non_null(json_look_text(value, "fix"));
     json_free(value);
     assert_string_equal(err, "");
+}
+
+/* Root may use every socket: then it is asked as somebody else, who must be able to run the program. */
+static int run_as_a_stranger(const char *const *words)
+{
+    const char *argv[16] = { "--reuid=65534", "--regid=65534", "--clear-groups", COORDCTL, "-S", fixture.socket_path };
+    const size_t own = geteuid() == 0 ? 0 : 4;
+
+    for (size_t i = 0; words[i] != NULL; i++)
+        argv[6 + i] = words[i];
+    return program_run(own == 0 ? "setpriv" : COORDCTL, "", &argv[own]);
+}
+
+static void whoever_may_not_use_the_socket_is_told_who_may(void **state)
+{
+    static const char told[] =
+        ": Permission denied\n  way out: run coordctl as root, as coordd's account, or as a member "
+        "of the group of the node's socket\n";
+    int code;
+    (void)state;
+    api_fixture_begin(&fixture, FIXTURE_READY);
+    assert_int_equal(chmod(fixture.socket_path, 0), 0);
+    code = run_as_a_stranger((const char *const[]){ "status", NULL });
+    if (code != 126 && code != 127) {
+        assert_int_equal(code, 3);
+        assert_says(err, told);
+        assert_int_equal(run_as_a_stranger((const char *const[]){ "events", "-f", NULL }), 3);
+        assert_says(err, told);
+    }
+    api_fixture_end(&fixture);
+    if (code == 126 || code == 127)
+        skip();
 }
 
 static void no_quorum_is_exit_3_and_a_lost_answer_4(void **state)
@@ -482,7 +515,10 @@ static void followed_events_end_with_the_node_and_exit_3(void **state)
     api_fixture_begin(&fixture, FIXTURE_READY);
     follower = fork();
     if (follower == 0)
-        _exit(run("events", "-f", "--json") == 3 && strstr(out, "\"event\":\"lease\"") != NULL ? 0 : 1);
+        _exit(run("events", "-f", "--json") == 3 && strstr(out, "\"event\":\"lease\"") != NULL &&
+                      strstr(out, "coordctl events -f at another node") != NULL
+                  ? 0
+                  : 1);
     (void)usleep(300000);
     api_fixture_end(&fixture);
     assert_int_equal(waitpid(follower, &status, 0), follower);
@@ -496,6 +532,7 @@ int main(void)
         T(status_is_a_table_for_people_and_json_for_programs),
         T(members_recover_tells_the_way_and_claims_nothing),
         T(a_node_that_is_not_there_is_exit_3_with_the_way_out),
+        T(whoever_may_not_use_the_socket_is_told_who_may),
         T(no_quorum_is_exit_3_and_a_lost_answer_4),
         T(a_wrong_command_line_is_exit_2),
         T(an_option_of_another_command_is_refused),
