@@ -97,8 +97,9 @@ static int join(const struct node_config *config, const struct command_line *lin
         (void)fprintf(stderr, "coordd join: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    (void)printf("%s: node %s (id %" PRIu64 ") waits for the leader of cluster %s; now: coordd run\n", config->data_dir,
-                 config->node, config->id, line->cluster);
+    (void)printf("%s: node %s (id %" PRIu64 ") waits for the leader of cluster %s, generation %" PRIu64
+                 "; now: coordd run\n",
+                 config->data_dir, config->node, config->id, line->cluster, line->generation);
     return EXIT_SUCCESS;
 }
 

@@ -29,9 +29,12 @@ enum hello_kind { HELLO_RAFT, HELLO_MESSAGES, HELLO_KIND_COUNT };
     X(HELLO_FULL, "too many connections")                                                                              \
     X(HELLO_OTHER_CERTIFICATE, "its certificate belongs to another node than it says it is")                           \
     X(HELLO_SPEAKS_TLS, "it speaks TLS, and this node takes plain TCP (insecure_loopback: true)")                      \
-    X(HELLO_OLD_GENERATION, "its log ended with a forced recovery of this cluster: it comes back under a new id")      \
+    X(HELLO_OLD_GENERATION,                                                                                            \
+      "its log is of an older generation of this cluster: a forced recovery ended it, or it joined without "           \
+      "--generation; coordd quarantine there, then back under a new id")                                               \
     X(HELLO_NEW_GENERATION,                                                                                            \
-      "this node's log ended with a forced recovery of that cluster: it comes back under a new id")
+      "this node's log is of an older generation of that cluster: a forced recovery ended it, or coordd join was "     \
+      "given no --generation; coordd quarantine here, then coordctl members add and the coordd join that it prints")
 
 #define HELLO_VERDICT_ENUM(name, text) name,
 enum hello_verdict { HELLO_VERDICT_LIST(HELLO_VERDICT_ENUM) HELLO_VERDICT_COUNT };

@@ -100,6 +100,7 @@ cluster:
                       "move that directory away")
         done = self.join(4)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("of cluster 0123456789abcdef, generation 1; now: coordd run", done.stdout)
         done = self.join(5)
         self.assertEqual(done.returncode, 1)
         self.assertIn("coordd quarantine", done.stderr)

@@ -355,6 +355,12 @@ static void a_hello_is_judged_by_cluster_id_and_byte_identical_address(void **st
     expect_verdict(&facts, HELLO_OLD_GENERATION);
     facts.generation = 0;
     expect_verdict(&facts, HELLO_NEW_GENERATION);
+    for (int v = HELLO_OLD_GENERATION; v <= HELLO_NEW_GENERATION; v++) { /* both ways to get there, and the way out */
+        const char *text = hello_verdict_text((enum hello_verdict)v);
+        assert_non_null(strstr(text, "a forced recovery ended it, or "));
+        assert_non_null(strstr(text, "--generation"));
+        assert_non_null(strstr(text, "coordd quarantine"));
+    }
     facts = good_facts();
     facts.member_address = "b:3";
     expect_verdict(&facts, HELLO_OTHER_ADDRESS);
