@@ -312,6 +312,12 @@ static void check_local(const struct node_config *c, struct yaml *y)
             if (strcmp(c->local[i].data_dir, c->local[j].data_dir) == 0)
                 yaml_error(y, path, "data_dir %s already belongs to service '%s'", c->local[i].data_dir,
                            c->local[j].service);
+            (void)snprintf(path, sizeof path, "/local/%" PRIu32 "/guard_socket", i);
+            if (c->local[i].guard_socket[0] != '\0' && strcmp(c->local[i].guard_socket, c->local[j].guard_socket) == 0)
+                yaml_error(
+                    y, path,
+                    "guard_socket %s already belongs to service '%s': write this server's own lease_guard.socket",
+                    c->local[i].guard_socket, c->local[j].service);
         }
         if (c->witness) {
             (void)snprintf(path, sizeof path, "/local/%" PRIu32, i);

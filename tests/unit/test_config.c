@@ -133,6 +133,23 @@ static void ids_names_and_addresses_stand_once(void **state)
                 "8:47: address 127.10.2.1:7400 is already that of node 'b1'\n");
 }
 
+/* Two services at one guard: one would renew it while the other one's fence reports it closed. */
+static void each_local_service_has_a_server_and_a_guard_of_its_own(void **state)
+{
+    (void)state;
+    expect_node(
+        NODE_HEAD NODE_LOOPBACK NODE_CLUSTER
+        "local:\n"
+        "  - { service: app, data_dir: /pg/1, conninfo: host=/run user=coord, guard_socket: /run/guard.sock }\n"
+        "  - { service: app2, data_dir: /pg/2, conninfo: host=/run user=coord, guard_socket: /run/guard.sock }\n",
+        "12:85: guard_socket /run/guard.sock already belongs to service 'app': write this server's own "
+        "lease_guard.socket\n");
+    expect_node(NODE_HEAD NODE_LOOPBACK NODE_CLUSTER
+                "local:\n  - { service: app, data_dir: /pg/1, conninfo: host=/run user=coord }\n"
+                "  - { service: app2, data_dir: /pg/2, conninfo: host=/run user=coord }\n",
+                ""); /* neither has one */
+}
+
 static void a_witness_has_no_database(void **state)
 {
     (void)state;
@@ -507,6 +524,7 @@ int main(void)
         cmocka_unit_test(plain_tcp_must_be_asked_for_and_stays_on_loopback),
         cmocka_unit_test(the_certificates_files_are_read),
         cmocka_unit_test(ids_names_and_addresses_stand_once),
+        cmocka_unit_test(each_local_service_has_a_server_and_a_guard_of_its_own),
         cmocka_unit_test(a_witness_has_no_database),
         cmocka_unit_test(addresses_are_numeric_and_canonical),
         cmocka_unit_test(a_node_may_be_reached_by_name_over_a_network),
