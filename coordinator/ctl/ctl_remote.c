@@ -14,6 +14,10 @@
 
 #define SERVERS_MAX 9
 #define PATH_MAX_BYTES 512
+#define PORT_FIX "is this the port of the key `api` in its node file (mostly 7401; 7400 is the nodes' own)? then: "
+#define CERTIFICATE_FIX                                                                                                \
+    "coordctl pki show FILE says what a certificate is good for; a new one: coordctl pki client DIR NAME --role "      \
+    "operator"
 
 struct ctl_remote {
     char list[1024];
@@ -23,6 +27,7 @@ struct ctl_remote {
     char certificate[PATH_MAX_BYTES], key[PATH_MAX_BYTES], authority[PATH_MAX_BYTES];
     bool complete;           /* all three are named */
     struct tls_context *tls; /* made at the first request */
+    bool asked;              /* a server: what was refused is not refused here */
 };
 
 static void name_file(char out[PATH_MAX_BYTES], const char *given, const char *directory, const char *file)
@@ -108,6 +113,7 @@ static enum status call_servers(const struct ctl *ctl, struct http_call_request 
     enum status status = STATUS_UNREACHABLE;
 
     request->tls = r->tls;
+    r->asked = true;
     for (size_t i = 0; i < r->server_count; i++) {
         r->current = (first + i) % r->server_count;
         request->server = r->servers[r->current];
@@ -157,10 +163,9 @@ const char *ctl_contact_fix(const struct ctl *ctl, enum status status)
     if (status == STATUS_UNREACHABLE)
         return "is coordd running there, with the key `api` in its node file? the socket on the node itself needs no "
                "certificate";
-    if (status == STATUS_REFUSED || status == STATUS_CORRUPT)
-        return "coordctl pki show FILE says what a certificate is good for; a new one: coordctl pki client DIR NAME "
-               "--role operator";
-    return NULL;
+    if (status != STATUS_REFUSED && status != STATUS_CORRUPT)
+        return NULL;
+    return ctl->remote->asked ? PORT_FIX CERTIFICATE_FIX : CERTIFICATE_FIX;
 }
 
 const char *ctl_contact(const struct ctl *ctl)

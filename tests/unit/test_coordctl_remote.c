@@ -18,6 +18,8 @@
 #define out program_out
 #define err program_err
 
+#define PORT_FIRST "  way out: is this the port of the key `api` in its node file"
+
 static struct api_fixture fixture;
 
 #define run(...) program_run(COORDCTL, "", (const char *const[]){ __VA_ARGS__, NULL })
@@ -125,8 +127,11 @@ static void a_certificate_that_is_no_good_is_told_before_anything_is_sent(void *
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(run_as(cases[i].name, "status"), 1);
         assert_says(err, cases[i].says);
+        assert_null(strstr(err, PORT_FIRST)); /* no port was asked */
         assert_string_equal(out, "");
     }
+    assert_int_equal(run_as("late", "status"), 1);
+    assert_says(err, "  way out: coordctl pki show FILE");
     assert_int_equal(run("--server", fixture.server, "--certificate", tls_fixture_path("alice", "crt"), "--key",
                          tls_fixture_path("bob", "key"), "--authority", tls_fixture_path("ca", "crt"), "status"),
                      1);
@@ -153,11 +158,23 @@ static void a_server_of_another_cluster_is_refused(void **state)
                      1);
     assert_says(err, "coordctl: refused: 127.0.0.1:");
     assert_says(err, "the certificate it shows (node 3) is not accepted");
-    assert_says(err, "way out: coordctl pki show FILE");
+    assert_says(err, PORT_FIRST);
+    assert_says(err, "then: coordctl pki show FILE");
     api_fixture_end(&fixture);
     api_fixture_begin_port(&fixture, FIXTURE_READY, "alice"); /* a person poses as a node */
     assert_int_equal(run_as("bob", "status"), 1);
     assert_says(err, "its certificate is that of operator alice, not of a node");
+    api_fixture_end(&fixture);
+}
+
+static void a_port_that_is_not_the_api_is_asked_about_first(void **state)
+{
+    (void)state;
+    api_fixture_begin_port(&fixture, FIXTURE_READY, NULL); /* in the open */
+    assert_int_equal(run_as("alice", "status"), 1);
+    assert_says(err, "it does not speak TLS\n" PORT_FIRST);
+    assert_int_equal(run_as("alice", "events", "-f"), 1);
+    assert_says(err, PORT_FIRST);
     api_fixture_end(&fixture);
 }
 
@@ -218,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_role_that_does_not_suffice_is_told_with_the_way_out),
         cmocka_unit_test(a_certificate_that_is_no_good_is_told_before_anything_is_sent),
         cmocka_unit_test(a_server_of_another_cluster_is_refused),
+        cmocka_unit_test(a_port_that_is_not_the_api_is_asked_about_first),
         cmocka_unit_test(the_next_server_is_asked_when_one_is_not_there),
         cmocka_unit_test(a_directory_of_pki_client_is_all_it_takes),
     };
