@@ -247,6 +247,11 @@ static bool guard_is_closed(struct fence_agent *a)
         (void)error_set(&a->guard_err, STATUS_FAILED,
                         "the guard of instance %016" PRIx64 " is closed up to epoch %" PRIu64 " only", s->instance,
                         s->closed_epoch);
+    else if (!a->checking && s->state != GUARD_CLOSED)
+        (void)error_set(&a->guard_err, STATUS_FAILED,
+                        "the guard of instance %016" PRIx64 " is closed up to epoch %" PRIu64
+                        " and open under epoch %" PRIu64 ": another service's node file may name the same guard_socket",
+                        s->instance, s->closed_epoch, s->epoch);
     else if (a->answer.peer_pid <= 0)
         (void)error_set(&a->guard_err, STATUS_FAILED, "the process behind the guard's socket is not visible");
     else

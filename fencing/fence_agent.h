@@ -1,7 +1,8 @@
 /* The fence method of a database host acting on its own PostgreSQL server.
  *
  * Proofs, none of which is an assumption:
- *   closed   the guard answered from a process that stands in this data directory, and reports closed_epoch >= the epoch, enforcing;
+ *   closed   the guard answered from a process that stands in this data directory, and reports closed_epoch >= the epoch, enforcing, and
+ *            that it is closed now: one that is open under a later epoch lets commits pass, whoever opened it;
  *   stopped  (other instances) the running server holds the directory's shared memory, and there can be only one;
  *            (no server) no process stands in the directory and nothing is attached to the shared memory that postmaster.pid names:
  *            the death of the postmaster alone proves nothing, its backends may still commit.

@@ -197,6 +197,22 @@ static void a_running_guarded_server_is_proven_closed(void **state)
     assert_true(accepts_a_write(&guarded));
 }
 
+/* Its server accepts writes: that the older epoch is closed proves nothing about them. */
+static void a_guard_that_is_open_under_a_later_epoch_proves_nothing(void **state)
+{
+    struct fence_target target = { .service = "app", .epoch = 5, .instance_count = 1, .timeout_ms = 500 };
+    struct outcome o;
+
+    (void)state;
+    target.instances[0] = guard_status().instance;
+    assert_int_equal(guard_status().state, GUARD_OPEN);
+    o = fence(&guarded, guard_socket, &target);
+    expect(&o, STATUS_TIMED_OUT);
+    assert_int_equal(o.result.proofs[0], FENCE_UNPROVEN);
+    assert_non_null(strstr(o.err.text, "closed up to epoch 5 and open under epoch 6"));
+    assert_true(accepts_a_write(&guarded));
+}
+
 static void a_check_sees_the_running_server(void **state)
 {
     struct outcome o = check(&guarded, guard_socket, PATIENCE_MS);
@@ -424,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_guard_is_found_among_preloaded_libraries),
         cmocka_unit_test(a_running_guarded_server_is_proven_closed),
+        cmocka_unit_test(a_guard_that_is_open_under_a_later_epoch_proves_nothing),
         cmocka_unit_test(a_check_sees_the_running_server),
         cmocka_unit_test(after_a_restart_the_old_instance_is_proven_stopped),
         cmocka_unit_test(a_guard_of_another_directory_proves_nothing),
