@@ -71,14 +71,14 @@ static const struct command_entry commands[] = {
     { "promote", NULL, ctl_promote, 2, AT_NODE "-s --force --reason --confirm --dry-run --no-wait",
       "SITE -s SERVICE [--reason TEXT] [--force=GATE,... --reason TEXT --confirm SERVICE] [--dry-run] [--no-wait]",
       "make a site the primary; the old one is fenced first" },
-    { "apply", NULL, ctl_apply, 1, AT_NODE "-f --base --dry-run", "-f FILE [--base VERSION] [--dry-run]",
+    { "apply", NULL, ctl_apply, 1, AT_NODE "-f --file --base --dry-run", "-f FILE [--base VERSION] [--dry-run]",
       "replace the services file" },
-    { "diff", NULL, ctl_diff, 1, AT_NODE "-f --base", "-f FILE [--base VERSION]", "what apply would change" },
+    { "diff", NULL, ctl_diff, 1, AT_NODE "-f --file --base", "-f FILE [--base VERSION]", "what apply would change" },
     { "config", "show", config_command, 1, AT_NODE, "", "the applied services file" },
     { "config", "check", config_command, CTL_OPERANDS_MAX, "", "FILE...", "check files; needs no node" },
     { "config", "sample", config_command, 2, "", "node|services", "a file to start from" },
     { "config", "reference", config_command, 3, "", NULL, NULL },
-    { "events", NULL, ctl_events, 1, AT_NODE "-s -f --since", "[SERVICE] [-f] [--since NUMBER]",
+    { "events", NULL, ctl_events, 1, AT_NODE "-s -f --follow --since", "[SERVICE] [-f] [--since NUMBER]",
       "what happened; -f follows" },
     { "incidents", NULL, ctl_incidents, 1, AT_NODE "-s", "[SERVICE]", "failovers and promotions" },
     { "report", NULL, ctl_report, 1, AT_NODE "--mermaid", "ID [--mermaid]", "one of them, whole" },
@@ -307,14 +307,16 @@ enum option_code {
     OPTION_SITE,
     OPTION_WITNESS,
     OPTION_NO_VOTE,
+    OPTION_FOLLOW,
+    OPTION_FILE,
     OPTION_VERSION,
     OPTION_CODE_COUNT
 };
 
 static const struct option options[] = { { "socket", required_argument, NULL, 'S' },
                                          { "service", required_argument, NULL, 's' },
-                                         { "follow", no_argument, NULL, 'f' },
-                                         { "file", no_argument, NULL, 'f' },
+                                         { "follow", no_argument, NULL, OPTION_FOLLOW },
+                                         { "file", required_argument, NULL, OPTION_FILE },
                                          { "help", no_argument, NULL, 'h' },
                                          { "json", no_argument, NULL, OPTION_JSON },
                                          { "timeout", required_argument, NULL, OPTION_TIMEOUT },
@@ -350,23 +352,15 @@ static const char **option_text(struct ctl *ctl, int code)
     struct {
         int code;
         const char **text;
-    } const texts[] = { { 'S', &ctl->socket_path },
-                        { 's', &ctl->service },
-                        { OPTION_SERVER, &ctl->server },
-                        { OPTION_PKI, &ctl->pki },
-                        { OPTION_CERTIFICATE, &ctl->certificate },
-                        { OPTION_KEY, &ctl->key },
-                        { OPTION_AUTHORITY, &ctl->authority },
-                        { OPTION_FORCE, &ctl->force },
-                        { OPTION_REASON, &ctl->reason },
-                        { OPTION_CONFIRM, &ctl->confirm },
-                        { OPTION_SINCE, &ctl->since },
-                        { OPTION_BASE, &ctl->base },
-                        { OPTION_NAME, &ctl->name },
-                        { OPTION_ID, &ctl->id },
-                        { OPTION_ADDRESS, &ctl->address },
-                        { OPTION_ROLE, &ctl->role },
-                        { OPTION_DAYS, &ctl->days },
+    } const texts[] = { { 'S', &ctl->socket_path },        { 's', &ctl->service },
+                        { OPTION_FILE, &ctl->file },       { OPTION_SERVER, &ctl->server },
+                        { OPTION_PKI, &ctl->pki },         { OPTION_CERTIFICATE, &ctl->certificate },
+                        { OPTION_KEY, &ctl->key },         { OPTION_AUTHORITY, &ctl->authority },
+                        { OPTION_FORCE, &ctl->force },     { OPTION_REASON, &ctl->reason },
+                        { OPTION_CONFIRM, &ctl->confirm }, { OPTION_SINCE, &ctl->since },
+                        { OPTION_BASE, &ctl->base },       { OPTION_NAME, &ctl->name },
+                        { OPTION_ID, &ctl->id },           { OPTION_ADDRESS, &ctl->address },
+                        { OPTION_ROLE, &ctl->role },       { OPTION_DAYS, &ctl->days },
                         { OPTION_SITE, &ctl->site } };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -382,6 +376,7 @@ static bool *option_flag(struct ctl *ctl, int code)
         int code;
         bool *flag;
     } const flags[] = { { 'f', &ctl->follow },
+                        { OPTION_FOLLOW, &ctl->follow },
                         { OPTION_JSON, &ctl->json },
                         { OPTION_WATCH, &ctl->watch },
                         { OPTION_FENCED, &ctl->fenced },

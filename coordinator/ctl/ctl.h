@@ -35,6 +35,7 @@ struct ctl {
     bool json;
     int64_t timeout_ms; /* 0: not given */
     const char *service;
+    const char *file; /* of --file; behind -f it is an operand */
     const char *force;
     const char *reason;
     const char *confirm;

@@ -59,21 +59,22 @@ static void print_changes(const struct ctl *ctl, const struct json_t *changes)
 
 static int send_file(const struct ctl *ctl, const char *command, const char *target)
 {
+    const char *file = ctl->file != NULL ? ctl->file : ctl->operands[0];
     struct json_t *body, *answer;
     const struct json_t *changes;
     int64_t version;
     char *yaml, *end;
     int exit_code = CTL_OK;
 
-    if (ctl->operand_count != 1)
+    if (ctl->operand_count + (ctl->file != NULL ? 1 : 0) != 1)
         return ctl_usage(ctl, "%s: name one file: coordctl %s -f FILE", command, command);
-    yaml = read_file(ctl, ctl->operands[0], &exit_code);
+    yaml = read_file(ctl, file, &exit_code);
     if (yaml == NULL)
         return exit_code;
     body = json_make_object();
     json_put_text(body, "yaml", yaml);
     free(yaml);
-    json_put_text(body, "file", strcmp(ctl->operands[0], "-") == 0 ? "standard input" : ctl->operands[0]);
+    json_put_text(body, "file", strcmp(file, "-") == 0 ? "standard input" : file);
     if (ctl->base != NULL) {
         json_put_int(body, "base_version", strtoll(ctl->base, &end, 10));
         if (*end != '\0' || ctl->base[0] == '\0') {

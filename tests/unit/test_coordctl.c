@@ -218,6 +218,9 @@ static void an_option_of_another_command_is_refused(void **state)
         "skip 5 dns --reason x --confirm app",
         "promote site-b -s app --fenced",
         "apply x --no-wait",
+        "apply x --follow",
+        "events --file=x",
+        "config check --file=x",
         "diff x --watch",
         "config --base 1",
         "config check x --key k",
@@ -259,10 +262,13 @@ static void every_command_takes_its_own_options(void **state)
         "promote site-b -s app --force=paused --reason x --confirm app --dry-run --no-wait",
         "apply -f /dev/null --base 1 --dry-run",
         "diff -f /dev/null --base 1",
+        "diff --file /dev/null",
+        "apply --file=/dev/null",
         "config",
         "config show",
         "events -s app --since 1",
         "events app -f",
+        "events app --follow",
         "incidents -s app",
         "report 5 --mermaid",
         "arm -s app",
@@ -414,7 +420,7 @@ static const char yaml[] = "services:\n  - name: app\n    profile: metro\n    mo
 
 static void a_services_file_is_compared_and_applied(void **state)
 {
-    char path[128];
+    char path[128], long_name[160];
     FILE *file;
     (void)state;
     api_fixture_begin(&fixture, FIXTURE_READY);
@@ -425,6 +431,12 @@ static void a_services_file_is_compared_and_applied(void **state)
     (void)fclose(file);
     assert_int_equal(run("diff", "-f", path), 0);
     assert_string_equal(out, "~ services/app/max_lag: 1MiB -> 2MiB\n1 changes to version 1; nothing was applied\n");
+    (void)snprintf(long_name, sizeof long_name, "--file=%s", path);
+    assert_int_equal(run("diff", long_name), 0);
+    assert_says(out, "1 changes to version 1; nothing was applied\n");
+    assert_int_equal(run("apply", "--file", path, "--dry-run"), 0);
+    assert_says(out, "1 changes to version 1; nothing was applied\n");
+    assert_int_equal(run("apply", long_name, path), 2);
     assert_int_equal(run("apply", "-f", path, "--base", "7"), 1);
     assert_says(err, "the configuration is at version 1, yours starts from 7");
     assert_int_equal(run_with(yaml, (const char *const[]){ "apply", "-f", "-", NULL }), 0);
