@@ -48,6 +48,12 @@ static const char *change_refused(const struct service *svc, const struct servic
                    : (const char *)0;
     if (svc->primary != SITE_NONE && service_config_site(next, svc->primary) == (const struct site_config *)0)
         return "its primary's site is missing under sites";
+    for (unsigned i = 0; i < svc->config.site_count; i++)
+        if (fsm_promises_may_run(svc) &&
+            service_config_site(next, svc->config.sites[i].site) == (const struct site_config *)0)
+            return "its primary may go on by promises of a site that is missing under sites: its coordinator must be "
+                   "heard "
+                   "first";
     return (const char *)0;
 }
 
@@ -344,11 +350,10 @@ void fsm_executor_set(struct state *s, const struct command *c, struct outcome *
         fsm_refuse(o, "the lease has not run out: its holder stays the executor");
         return;
     }
-    for (unsigned i = 0; operation_active(&svc->operation) && i < svc->operation.run_count; i++)
-        if (svc->operation.runs[i].state == RUN_ASSIGNED && svc->operation.runs[i].site == in->site) {
-            fsm_refuse(o, "a step is open at the site");
-            return;
-        }
+    if (operation_binds_executor(&svc->operation, in->site)) {
+        fsm_refuse(o, "a step is open at the site, or was done on its executor's host");
+        return;
+    }
     fsm_name_executor(s, &svc->views[in->site], in->node);
     event_add(s, EVENT_NODE, in->service, in->site, 0, "node %s is the executor of %s at %s",
               state_node_name(s, in->node), svc->config.name, state_site_name(s, in->site));

@@ -38,11 +38,21 @@ bool fsm_promises_may_run(const struct service *svc)
            !certificate_counts(&svc->proof, CERT_AGENT, &svc->lease);
 }
 
-/* Another node than the last holder asks at its site. The last one may not know that its lease has ended, and go on by promises of a node that is no
- * executor any more by the time of this grant; the end of the new lease would say nothing about it. */
-static bool last_holder_may_go_on(const struct service *svc, node_id asks)
+/* Another node than the last holder asks at its site, perhaps for another server. The end of the new lease would say nothing about the last one: it may
+ * not know that its lease has ended, and go on by promises of a node that is no executor any more by the time of this grant; or its server
+ * may enforce nothing (bypass, break-glass), or have written after the expiry. So it takes the same proof as a promotion. */
+static const char *other_holder(const struct service *svc, node_id asks)
 {
-    return svc->lease.holder != asks && fsm_promises_may_run(svc);
+    enum certificate_kind kind;
+
+    if (svc->lease.holder == asks || svc->lease.state == LEASE_NONE)
+        return (const char *)0;
+    if (fsm_promises_may_run(svc))
+        return "the last holder may go on by promises: another site's node says when they are over";
+    if (service_enforced(svc) && !certificate_any(&svc->proof, &svc->lease, &kind))
+        return "another node held the lease, and nothing proves that its server is closed: promote another site, or "
+               "disarm, wait for the grant, and arm";
+    return (const char *)0;
 }
 
 /* The lost part of the log may have given the right to another site, whose guard may be open until a ttl has passed. Who gave that part up has
@@ -68,8 +78,8 @@ static const char *grant_refused(const struct state *s, const struct service *sv
         return "the server's lease_guard is not enforcing";
     if (of_an_earlier_generation(s, &svc->lease) && svc->lease.state == LEASE_REVOKED)
         return "the lease is of before the recovery: it runs out first";
-    if (!of_an_earlier_generation(s, &svc->lease) && last_holder_may_go_on(svc, in->node))
-        return "the last holder may go on by promises: another site's node says when they are over";
+    if (!of_an_earlier_generation(s, &svc->lease) && other_holder(svc, in->node) != (const char *)0)
+        return other_holder(svc, in->node);
     if (svc->primary == SITE_NONE)
         return in->site == svc->config.primary
                    ? others_are_standbys(s, svc, in->site)

@@ -193,16 +193,12 @@ static bool next_executor(const struct state *s, service_id service, struct comm
     for (unsigned i = 0; i < svc->config.site_count; i++) {
         site_id site = svc->config.sites[i].site;
         node_id other = state_site_node(s, site);
-        bool open = false;
 
-        if (other == 0 || other == svc->views[site].executor || node_heard(s, svc->views[site].executor) ||
-            !node_heard(s, other))
+        if (other == 0 || other == svc->views[site].executor || !node_heard(s, other))
             continue;
         if (lease_runs(&svc->lease) && svc->lease.site == site)
             continue;
-        for (unsigned r = 0; operation_active(&svc->operation) && r < svc->operation.run_count; r++)
-            open = open || (svc->operation.runs[r].state == RUN_ASSIGNED && svc->operation.runs[r].site == site);
-        if (open)
+        if (operation_binds_executor(&svc->operation, site))
             continue;
         command_clear(out, COMMAND_EXECUTOR_SET);
         out->executor_set = (struct command_executor_set){ service, site, other };

@@ -183,3 +183,13 @@ bool operation_add_run(struct operation *op, enum step step, site_id site)
     op->runs[op->run_count++] = (struct step_run){ .step = step, .site = site };
     return true;
 }
+
+bool operation_binds_executor(const struct operation *op, site_id site)
+{
+    bool early = op->state == OPERATION_RUNNING || op->state == OPERATION_UNDOING;
+
+    for (unsigned i = 0; operation_active(op) && i < op->run_count; i++)
+        if (op->runs[i].site == site && (op->runs[i].state == RUN_ASSIGNED || (early && op->runs[i].attempt > 0)))
+            return true;
+    return false;
+}

@@ -136,6 +136,8 @@ const char *run_move(struct step_run *run, enum run_event event);
 
 /* The run of `step` at `site` (SITE_NONE: at any), or NULL. */
 const struct step_run *operation_run(const struct operation *op, enum step step, site_id site);
+/* The site's executor stays what it is: a step is open there, or only its host knows what was done (a server severed, and how far it had come). */
+bool operation_binds_executor(const struct operation *op, site_id site);
 /* Adds a pending run; false when RUNS_MAX is reached. */
 bool operation_add_run(struct operation *op, enum step step, site_id site);
 

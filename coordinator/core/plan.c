@@ -199,11 +199,26 @@ static bool ahead(const struct position *a, const struct position *b)
     return a->timeline != b->timeline ? a->timeline > b->timeline : a->lsn > b->lsn;
 }
 
+/* What it lacks of the old primary's WAL: as it was seen when the standby was severed, and as it stood when the fence had closed it. */
+static bool lacks(const struct operation *op, const struct step_run *standby, uint64_t *bytes)
+{
+    const struct step_run *fence = operation_run(op, STEP_FENCE, SITE_NONE);
+    const struct position *p = &standby->position;
+    bool fenced = fence != (const struct step_run *)0 && fence->state == RUN_DONE && fence->position.known &&
+                  fence->position.timeline == p->timeline;
+
+    *bytes = p->gap_known ? p->gap_bytes : 0;
+    if (fenced && fence->position.lsn > p->lsn && fence->position.lsn - p->lsn > *bytes)
+        *bytes = fence->position.lsn - p->lsn;
+    return p->gap_known || fenced;
+}
+
 site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes)
 {
     const struct service *svc = &s->services[op->service];
     const struct step_run *best = (const struct step_run *)0;
     const struct step_run *target = operation_run(op, STEP_SEVER, op->to);
+    uint64_t bytes;
     bool lost;
 
     why[0] = '\0';
@@ -241,12 +256,11 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
                  best->position.timeline);
         return SITE_NONE;
     }
-    if (best->position.gap_known && best->position.gap_bytes > svc->config.max_lag_bytes &&
-        ((op->overrides >> GATE_READY) & 1u) == 0) {
+    if (lacks(op, best, &bytes) && bytes > svc->config.max_lag_bytes && ((op->overrides >> GATE_READY) & 1u) == 0) {
         text_set(why, capacity_bytes,
                  "%s lacks %" PRIu64 " bytes of WAL, max_lag is %" PRIu64
                  ": abort, then coordctl promote --force=ready",
-                 state_site_name(s, best->site), best->position.gap_bytes, svc->config.max_lag_bytes);
+                 state_site_name(s, best->site), bytes, svc->config.max_lag_bytes);
         return SITE_NONE;
     }
     return best->site;

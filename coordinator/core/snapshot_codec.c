@@ -276,5 +276,8 @@ enum status snapshot_decode(struct state *s, const void *bytes, size_t length_by
     codec_read_init(&codec, body, length);
     codec.version = (uint8_t)version;
     visit_state(&codec, s);
+    if (codec_ok(&codec) && s->cluster_version != version)
+        return error_set(err, STATUS_CORRUPT, "a snapshot written in cluster version %" PRIu32 " holds a state of %u",
+                         version, s->cluster_version);
     return codec_read_done(&codec, "snapshot", err);
 }

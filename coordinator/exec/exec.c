@@ -77,8 +77,9 @@ static const char *promotion_objection(void *ctx, const struct step_attempt *a)
     const struct service *svc = &s->services[a->service];
 
     if (attempt_run(s, a, e->env.self) == NULL || svc->operation.state != OPERATION_PROMOTED ||
-        svc->primary != a->site || svc->lease.site != a->site || svc->lease.epoch != a->epoch)
-        return "the site is not primary in this epoch any more";
+        svc->primary != a->site || svc->lease.site != a->site || svc->lease.epoch != a->epoch ||
+        svc->lease.holder != e->env.self)
+        return "the site is not primary in this epoch any more, or another node of it holds the lease";
     /* With EXPIRED the log knows that the promises are over, with AGENT the old primary is closed for good; a person may not know. */
     if (svc->operation.certificate == CERT_OPERATOR && e->promises_hold != NULL && e->promises_hold(e->ctx, a->service))
         return "what this node promised the old primary's still holds; that ends by itself within a ttl";

@@ -55,7 +55,7 @@ static bool promotion_stands(const struct simnode *n, const struct attempt *a)
         simnode_now_us(n) < promises_until_us(&n->promises, n->state, a->service))
         return false;
     return run_shown(n, a) != NULL && svc->operation.state == OPERATION_PROMOTED && svc->primary == a->site &&
-           svc->lease.site == a->site && svc->lease.epoch == a->epoch;
+           svc->lease.site == a->site && svc->lease.epoch == a->epoch && svc->lease.holder == n->id;
 }
 
 static void submit_result(struct simnode *n, struct attempt *a);

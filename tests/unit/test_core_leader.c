@@ -237,6 +237,20 @@ static void a_second_node_of_the_site_takes_over_from_a_silent_one(void **state)
     assert_int_equal(next.executor_set.node, 15);
 }
 
+/* Else a coordinator without a database would keep the place, and a failover find nothing to promote. */
+static void the_first_node_of_the_site_comes_back_to_its_place(void **state)
+{
+    struct core *k = *state;
+
+    k->state.members[4] = (struct member){ .id = 15, .site = A, .heard = true };
+    core_app(k)->lease.state = LEASE_EXPIRED;
+    core_app(k)->views[A].executor = 15;
+    core_app(k)->views[A].executor_index = k->state.applied_index;
+    leader_run(k, TICK_US);
+    assert_true(leader_proposes(k, COMMAND_EXECUTOR_SET));
+    assert_int_equal(next.executor_set.node, NODE_A);
+}
+
 /* --- transfer --- */
 
 static void a_leader_at_a_primarys_site_hands_over_to_the_witness(void **state)
@@ -405,6 +419,7 @@ int main(void)
         TEST(a_new_leader_gives_everybody_the_time_to_be_heard),
         TEST(nobody_is_heard_by_a_leader_that_did_not_hear_them),
         TEST(a_second_node_of_the_site_takes_over_from_a_silent_one),
+        TEST(the_first_node_of_the_site_comes_back_to_its_place),
         TEST(a_leader_at_a_primarys_site_hands_over_to_the_witness),
         TEST(a_leader_hands_over_only_to_one_that_it_hears),
         TEST(a_leader_where_it_should_be_stays),

@@ -468,6 +468,30 @@ static void a_candidate_lacks_no_more_than_the_policy_allows(void **state)
     assert_int_equal(candidate(k), B);
 }
 
+/* It went on acknowledging between the sever and its fence: where the fence found it counts, not what was seen before. */
+static void what_the_fence_found_counts_as_lacking(void **state)
+{
+    struct core *k = *state;
+    struct step_run *sever, *fence;
+
+    core_ready_to_promote(k);
+    sever = &core_operation(k)->runs[core_run(k, STEP_SEVER, B)];
+    fence = &core_operation(k)->runs[core_run(k, STEP_FENCE, A)];
+    lack(k, 0, true);
+    fence->state = RUN_DONE;
+    fence->position =
+        (struct position){ .known = true, .timeline = sever->position.timeline, .lsn = sever->position.lsn + 1000 };
+    assert_int_equal(candidate(k), B);
+    fence->position.lsn++;
+    assert_int_equal(candidate(k), SITE_NONE);
+    assert_why("lacks 1001 bytes of WAL, max_lag is 1000");
+    fence->position.timeline++; /* of another history: no distance can be told */
+    assert_int_equal(candidate(k), B);
+    fence->position.timeline--;
+    core_operation(k)->overrides = 1u << GATE_READY;
+    assert_int_equal(candidate(k), B);
+}
+
 static void a_person_may_override_what_is_lacking(void **state)
 {
     struct core *k = *state;
@@ -515,6 +539,7 @@ int main(void)
         TEST(a_promotion_by_hand_waits_for_its_target),
         TEST(a_promotion_by_hand_severs_after_the_proof),
         TEST(a_candidate_lacks_no_more_than_the_policy_allows),
+        TEST(what_the_fence_found_counts_as_lacking),
         TEST(a_person_may_override_what_is_lacking),
     };
 

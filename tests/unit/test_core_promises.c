@@ -135,12 +135,100 @@ static void the_same_node_is_granted_again_at_once(void **state)
     assert_accepted(core_grant(k, A, true), k);
 }
 
+/* A second database host at the primary's site: its grant would make the end of *its* lease the proof, and say nothing about the first host. */
+static struct member *second_node(struct core *k, site_id site)
+{
+    k->state.members[4] = (struct member){ .id = 15, .site = site, .heard = true };
+    return &k->state.members[4];
+}
+
+static void expect_no_grant_to_another_node(struct core *k)
+{
+    assert_false(proven(k));
+    assert_accepted(core_heard(k, NODE_A, false), k);
+    assert_accepted(core_executor(k, A, 15), k);
+    assert_refused(core_grant(k, A, true), k);
+    core_expect_reason(k, "another node held the lease, and nothing proves that its server is closed");
+}
+
+static void without_a_proof_no_other_node_of_the_site_is_granted(void **state)
+{
+    struct core *k = *state;
+
+    (void)second_node(k, A);
+    assert_accepted(core_renew(k, false), k); /* break-glass */
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    expect_no_grant_to_another_node(k);
+    assert_accepted(core_set(k, SERVICE_DISARM), k); /* the way out that it names */
+    assert_accepted(core_grant(k, A, true), k);
+}
+
+static void resuming_while_the_holder_is_away_is_no_proof(void **state)
+{
+    struct core *k = *state;
+
+    (void)second_node(k, A);
+    assert_accepted(core_set(k, SERVICE_PAUSE), k);
+    assert_accepted(core_renew(k, false), k); /* its guard lets everything pass */
+    assert_accepted(core_set(k, SERVICE_RESUME), k);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    expect_no_grant_to_another_node(k);
+}
+
+static void a_veto_holds_against_another_node_of_the_site(void **state)
+{
+    struct core *k = *state;
+
+    (void)second_node(k, A);
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_true(proven(k));
+    assert_accepted(core_sight(k, NODE_B, k->state.applied_index), k);
+    expect_no_grant_to_another_node(k);
+}
+
+static void a_site_that_may_have_promised_is_not_dropped(void **state)
+{
+    struct core *k = *state;
+    struct service_config config = core_app(k)->config;
+
+    assert_accepted(core_expire_alone(k), k);
+    config.site_count = 1;
+    assert_refused(core_configure(k, &config, 1), k);
+    core_expect_reason(k, "may go on by promises of a site that is missing");
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_accepted(core_configure(k, &config, 1), k);
+}
+
+/* What one host severed, and how far it had come, says nothing about another host's server. */
+static void a_severed_server_binds_its_node(void **state)
+{
+    struct core *k = *state;
+
+    (void)second_node(k, B);
+    core_ready_to_promote(k);
+    assert_accepted(core_heard(k, NODE_B, false), k);
+    assert_refused(core_executor(k, B, 15), k);
+    core_expect_reason(k, "was done on its executor's host");
+    assert_refused(core_promote(k, B), k);
+    assert_accepted(core_heard(k, NODE_B, true), k);
+    assert_accepted(core_promote(k, B), k);
+    assert_int_equal(core_app(k)->lease.holder, NODE_B);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_setup, core_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_expiry_proves_nothing_while_a_promise_may_extend_the_lease),
+        TEST(without_a_proof_no_other_node_of_the_site_is_granted),
+        TEST(resuming_while_the_holder_is_away_is_no_proof),
+        TEST(a_veto_holds_against_another_node_of_the_site),
+        TEST(a_site_that_may_have_promised_is_not_dropped),
+        TEST(a_severed_server_binds_its_node),
         TEST(promises_may_be_over_before_the_lease_has_expired),
         TEST(only_who_was_surely_asked_ends_promises),
         TEST(an_executor_that_the_holder_may_not_know_ends_no_promises),

@@ -169,6 +169,7 @@ static void a_state_with_a_wrong_byte_is_refused_or_in_bounds(void **state)
             put_u32(f->bytes + 12, crc32c(0, f->bytes + HEAD_BYTES, length - HEAD_BYTES));
             if (snapshot_decode(&f->b, f->bytes, length, &err) == STATUS_OK) {
                 assert_int_equal(snapshot_encode(&f->b, f->again, sizeof(f->again), &again), STATUS_OK);
+                assert_int_equal(snapshot_decode(&f->b, f->again, again, &err), STATUS_OK);
                 accepted++;
             } else {
                 refused++;
