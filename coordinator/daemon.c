@@ -26,7 +26,7 @@ static void on_fatal(void *ctx, const char *reason)
 
 /* --- what the loop calls --- */
 
-static void end_when_resigned(struct daemon *d);
+static void end_when_due(struct daemon *d);
 
 static void on_wake(uv_async_t *wake)
 {
@@ -72,7 +72,7 @@ static void on_check(uv_check_t *check)
     daemon_retry_patient(d);
     daemon_leader_tick(d);
     daemon_lease_tick(d);
-    end_when_resigned(d);
+    end_when_due(d);
 }
 
 static void on_beat(uv_timer_t *beat)
@@ -225,11 +225,13 @@ static void on_signal(uv_signal_t *handle, int number)
         close_now(d);
 }
 
-static void end_when_resigned(struct daemon *d)
+/* A node that was removed closes from here, too: it is told while a dial of its own ends, and that must return first. */
+static void end_when_due(struct daemon *d)
 {
     int64_t election_us = raft_timing_of(d->config.timing).election_ms * INT64_C(1000);
+    bool resigned = d->ending_us != 0 && (!d->leader.leading || clock_now_us() - d->ending_us > election_us);
 
-    if (d->ending_us != 0 && (!d->leader.leading || clock_now_us() - d->ending_us > election_us))
+    if (resigned || d->removed)
         close_now(d);
 }
 
@@ -419,6 +421,7 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
 {
     struct daemon *d = daemon_create(config);
     struct error err = ERROR_NONE;
+    int code;
 
     init_handles(d);
     d->resolver = resolver_create(&d->loop, NULL, &err); /* the nodes look each other up with it, too */
@@ -432,6 +435,7 @@ int daemon_run(const struct node_config *config, const char *supervise_path)
               d->config.api[0] != '\0' ? d->config.api : "none", timing_profile_word(d->config.timing));
     daemon_notify("READY=1");
     (void)uv_run(&d->loop, UV_RUN_DEFAULT); /* returns when the last handle is closed */
+    code = d->removed ? DAEMON_EXIT_REMOVED : EXIT_SUCCESS;
     daemon_free(d);
-    return EXIT_SUCCESS;
+    return code;
 }

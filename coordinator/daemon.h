@@ -126,6 +126,7 @@ struct daemon {
     bool recovering;                         /* RECOVER is */
     int64_t ending_us;                       /* since when leadership is being handed over before closing; 0: not */
     bool directory_lost;                     /* DAEMON_EXIT_DIRECTORY */
+    bool removed;                            /* DAEMON_EXIT_REMOVED, once it has closed */
     bool closing;
     int64_t closing_us; /* since when */
     int handles_open;

@@ -3,7 +3,6 @@
 #include "daemon.h"
 
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/text.h"
@@ -58,12 +57,17 @@ enum node_standing daemon_standing(void *ctx, node_id id)
     return member_removed(d->state, id) ? NODE_REMOVED : NODE_NOT_KNOWN;
 }
 
-/* Its data is worth nothing any more, and its id is never given again. A supervisor must not start it again. */
+/* Its data is worth nothing any more, and its id is never given again. A supervisor must not start it again. It ends in order: whoever asked it for its
+ * own removal waits for the answer. */
 void daemon_on_removed(void *ctx, node_id told_by)
 {
-    const struct daemon *d = ctx;
+    struct daemon *d = ctx;
     char fix[200];
 
+    if (d->removed || d->closing)
+        return;
+    d->removed = true;
+    daemon_notify("STOPPING=1");
     text_set(
         fix, sizeof fix,
         "this node was removed from the cluster: stop its service; to bring the host back: coordd quarantine, then "
@@ -71,7 +75,6 @@ void daemon_on_removed(void *ctx, node_id told_by)
         daemon_name(d));
     log_event(LOG_LEVEL_ERROR, "removed", "node=%s id=%" PRIu64 " told_by=%" PRIu64 " data_dir=%s fix=%s",
               daemon_name(d), d->self, told_by, d->config.data_dir, fix);
-    _exit(DAEMON_EXIT_REMOVED);
 }
 
 static void on_recovered(void *ctx, enum status status, const struct outcome *outcome)

@@ -1,5 +1,5 @@
 """coordd before a data_dir that must not be started from: exit 3 with the file and the way out, the way out, and what remains. And before a
-disk that fills.
+disk that fills, and when its directory is worth nothing any more because the node was removed.
 
 Environment: COORD_BUILD (the build directory).
 """
@@ -156,8 +156,8 @@ cluster:
         self.addCleanup(subprocess.run, ["umount", disk], check=True)
         return disk
 
-    def start(self):
-        log = self.work / "coordd.log"
+    def start(self, name="coordd"):
+        log = self.work / f"{name}.log"
         with log.open("wb") as out:
             child = subprocess.Popen([COORDD, "run", "-c", self.file], stdout=out, stderr=subprocess.STDOUT)
         self.addCleanup(child.wait)
@@ -201,6 +201,51 @@ cluster:
         self.assertEqual(self.disk()["health"], "ok")
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(10), 0, log.read_text(encoding="utf-8"))
+
+    def cluster(self):
+        """Three nodes on this host: by name, the file and the socket of each."""
+        made = {}
+        for number, (node, site) in enumerate((("a1", "site-a"), ("b1", "site-b"), ("c1", "site-c")), 1):
+            text = self.file.read_text(encoding="utf-8").replace("node: a1\nsite: site-a", f"node: {node}\nsite: {site}")
+            text = text.replace('listen: "127.93.4.1', f'listen: "127.93.4.{number}').replace(str(self.data), f"{self.data}-{node}")
+            made[node] = self.work / f"{node}.yaml"
+            made[node].write_text(text.replace("coordd.sock", f"{node}.sock"), encoding="utf-8")
+        return made
+
+    def ctl(self, node, *words):
+        return subprocess.run([COORDCTL, "-S", self.work / f"{node}.sock", *words], capture_output=True, text=True, timeout=20, check=False)
+
+    def role(self, node):
+        done = self.ctl(node, "status", "--json")
+        return json.loads(done.stdout)["node"]["role"] if done.returncode == 0 else None
+
+    def all_heard(self, node):
+        done = self.ctl(node, "members", "list", "--json")
+        return done.returncode == 0 and [member["heard"] for member in json.loads(done.stdout)["members"]] == [True] * 3
+
+    def test_a_node_that_is_asked_to_remove_itself_answers_and_ends_with_4(self):
+        children = {}
+        for node, self.file in self.cluster().items():
+            self.bootstrap()
+            children[node] = self.start(node)
+        deadline = time.monotonic() + 20
+        while sorted(map(str, map(self.role, children))) != ["follower", "follower", "leader"] or not all(map(self.all_heard, children)):
+            self.assertLess(time.monotonic(), deadline, "no leader in 20 s that hears them all")
+            time.sleep(0.1)
+        node = next(node for node in children if self.role(node) == "follower")
+        done = self.ctl(node, "members", "remove", node)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        child, log = children[node]
+        self.assertEqual(child.wait(10), 4, log.read_text(encoding="utf-8"))
+        lines = log.read_text(encoding="utf-8")
+        self.assertIn("event=removed", lines)
+        self.assertIn(f'data_dir={self.data}-{node} fix="this node was removed from the cluster: stop its service; to bring the host back: '
+                      f'coordd quarantine, then coordctl members add {node} at a node that runs"', lines)
+        for word in ("Sanitizer", "handles_left", "runtime error"):
+            self.assertNotIn(word, lines)
+        self.file = self.work / f"{node}.yaml"
+        child, log = self.start(node)
+        self.assertEqual(child.wait(10), 4, log.read_text(encoding="utf-8"))  # whoever was down is told when it starts
 
     def test_too_little_room_to_start_ends_with_1(self):
         self.small_disk("120m")
