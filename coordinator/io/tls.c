@@ -101,7 +101,6 @@ static enum status handshake(struct tls *t, struct error *err)
     if (rv != 1) {
         if (SSL_get_error(t->ssl, rv) == SSL_ERROR_WANT_READ)
             return STATUS_OK;
-        t->peer = (struct tls_identity){ .kind = TLS_NOBODY };
         return refusal_text(t, err);
     }
     if (t->peer.kind == TLS_NOBODY && !t->options.certificate_optional) /* cannot be: on_verify was not asked */
@@ -240,5 +239,8 @@ bool tls_ended(const struct tls *t)
 
 const struct tls_identity *tls_peer(const struct tls *t)
 {
-    return &t->peer;
+    static const struct tls_identity nobody = { .kind = TLS_NOBODY };
+
+    /* A certificate that was shown proves nothing until its key has signed. */
+    return t->established ? &t->peer : &nobody;
 }

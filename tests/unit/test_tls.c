@@ -59,6 +59,8 @@ static void end_take(struct end *e, const uint8_t *bytes, size_t length)
 
     if (e->err.status != STATUS_OK || tls_receive(e->tls, bytes, length, &e->err) != STATUS_OK)
         return;
+    if (!tls_established(e->tls))
+        assert_int_equal(tls_peer(e->tls)->kind, TLS_NOBODY);
     while (tls_read(e->tls, plain, sizeof plain, &got, &e->err) == STATUS_OK && got > 0) {
         if (e->got_bytes + got > e->got_capacity) {
             e->got_capacity = 2 * (e->got_bytes + got);
