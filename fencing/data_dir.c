@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROCESSES_MAX 4096 /* of one server; more cannot be told apart from a fault */
+#define PROCESSES_MAX 4096              /* of one server; more cannot be told apart from a fault */
+#define FIRST_PID_NAMESPACE 4026531836U /* its number in every Linux since 3.8: PROC_PID_INIT_INO */
 
 struct directory {
     const char *path;
@@ -174,12 +175,14 @@ static enum status lock_file_read(const struct directory *d, struct lock_file *l
     return STATUS_OK;
 }
 
+/* `seen`: it is here, and it is the one that this postmaster made, by our count of process ids. */
 static enum status memory_attached(const struct directory *d, const struct lock_file *lock, uint64_t *attached,
-                                   struct error *err)
+                                   bool *seen, struct error *err)
 {
     struct shmid_ds memory;
 
     *attached = 0;
+    *seen = false;
     if (!lock->has_memory)
         return STATUS_OK; /* the server died before it had any, or none was started since a clean stop */
     if (shmctl(lock->memory_id, IPC_STAT, &memory) != 0) {
@@ -188,9 +191,47 @@ static enum status memory_attached(const struct directory *d, const struct lock_
         return error_set(err, STATUS_FAILED, "shared memory %d of %s cannot be looked at: %s", lock->memory_id, d->path,
                          strerror(errno));
     }
-    if (memory.shm_perm.__key == lock->memory_key)
-        *attached = (uint64_t)memory.shm_nattch;
-    return STATUS_OK; /* with another key it is another one under a number used again: ours is gone */
+    if (memory.shm_perm.__key != lock->memory_key)
+        return STATUS_OK; /* another one under a number used again: ours is gone */
+    *attached = (uint64_t)memory.shm_nattch;
+    *seen = memory.shm_cpid == lock->postmaster;
+    return STATUS_OK;
+}
+
+static enum status not_here(const struct directory *d, struct error *err)
+{
+    return error_set(
+        err, STATUS_FAILED,
+        "the server of %s runs, or ran last, where it cannot be looked at: coordd must run in PostgreSQL's PID "
+        "and IPC namespaces (is no server left there: start it)",
+        d->path);
+}
+
+/* 0: the process is gone. */
+static ino_t pid_namespace_of(const char *process)
+{
+    char path[64];
+    struct stat name;
+
+    (void)snprintf(path, sizeof path, "/proc/%s/ns/pid", process);
+    return stat(path, &name) == 0 ? name.st_ino : 0;
+}
+
+/* Elsewhere a process has another number than in postmaster.pid: its postmaster would be taken for absent. */
+static enum status processes_are_here(const struct directory *d, const struct processes *found, struct error *err)
+{
+    ino_t here = pid_namespace_of("self");
+
+    for (uint32_t i = 0; i < found->count; i++) {
+        char process[16];
+        ino_t theirs;
+
+        (void)snprintf(process, sizeof process, "%d", (int)found->pids[i]);
+        theirs = pid_namespace_of(process);
+        if (theirs != 0 && theirs != here)
+            return not_here(d, err);
+    }
+    return STATUS_OK;
 }
 
 static bool processes_hold(const struct processes *found, pid_t pid)
@@ -205,10 +246,12 @@ static enum status inspect(const struct directory *d, struct processes *found, s
                            struct error *err)
 {
     struct lock_file lock;
+    bool memory_seen;
 
     memset(state, 0, sizeof *state);
     if (lock_file_read(d, &lock, err) != STATUS_OK || processes_find(d, found, err) != STATUS_OK ||
-        memory_attached(d, &lock, &state->attached_count, err) != STATUS_OK)
+        processes_are_here(d, found, err) != STATUS_OK ||
+        memory_attached(d, &lock, &state->attached_count, &memory_seen, err) != STATUS_OK)
         return err->status;
     state->process_count = found->count;
     state->some_process = found->count > 0 ? found->pids[0] : 0;
@@ -217,6 +260,8 @@ static enum status inspect(const struct directory *d, struct processes *found, s
         state->postmaster = lock.postmaster;
     } else if (found->count > 0 || state->attached_count > 0) {
         state->life = DATA_DIR_ORPHANED;
+    } else if (lock.postmaster != 0 && !memory_seen && pid_namespace_of("self") != FIRST_PID_NAMESPACE) {
+        return not_here(d, err); /* not stopped in order, and nothing shows that we would see it */
     } else {
         state->life = DATA_DIR_EMPTY;
     }

@@ -3,7 +3,9 @@
  *
  * Every process of a server has its data directory as working directory, and every one that can commit is attached to the shared memory
  * whose id stands in postmaster.pid. Neither is believed alone: a directory is empty when no process stands in it and nothing is attached.
- * What cannot be looked at (rights, another namespace's process) is an error, never "empty". */
+ * What cannot be looked at (rights, another namespace's process) is an error, never "empty". Processes and shared memory of another
+ * namespace look absent. So where a postmaster.pid was left, "empty" needs that its server would be seen: its shared memory is here, or we
+ * are in the first PID namespace, to which no process is hidden. */
 #ifndef COORD_FENCING_DATA_DIR_H
 #define COORD_FENCING_DATA_DIR_H
 

@@ -319,6 +319,12 @@ static void step_running(struct fence_agent *a)
     }
 }
 
+/* In this round. A frozen one does not answer, but its kernel connects. */
+static bool guard_was_there(const struct fence_agent *a)
+{
+    return a->guard_err.status != STATUS_OK && a->guard_err.status != STATUS_UNREACHABLE;
+}
+
 static void step_decide(struct fence_agent *a)
 {
     if (a->answer_err.status != STATUS_OK) {
@@ -328,7 +334,16 @@ static void step_decide(struct fence_agent *a)
     }
     switch (a->state.life) {
     case DATA_DIR_EMPTY:
-        prove_all(a, 0);
+        if (guard_was_there(a)) {
+            (void)error_set(
+                &a->obstacle, STATUS_FAILED,
+                "no server is seen in %s, but one serves its guard's socket: data_dir or guard_socket is another "
+                "server's, or coordd is not in PostgreSQL's PID and IPC namespaces",
+                a->data_dir);
+            pause_begin(a);
+        } else {
+            prove_all(a, 0);
+        }
         return;
     case DATA_DIR_RUNNING:
         step_running(a);

@@ -5,7 +5,7 @@
  *            that it is closed now: one that is open under a later epoch lets commits pass, whoever opened it;
  *   stopped  (other instances) the running server holds the directory's shared memory, and there can be only one;
  *            (no server) no process stands in the directory and nothing is attached to the shared memory that postmaster.pid names:
- *            the death of the postmaster alone proves nothing, its backends may still commit.
+ *            the death of the postmaster alone proves nothing, its backends may still commit. And nobody serves the guard's socket.
  * Backends without a postmaster are ended by SIGKILL. A server whose guard does not answer is ended only when `stop` is asked. */
 #ifndef COORD_FENCING_FENCE_AGENT_H
 #define COORD_FENCING_FENCE_AGENT_H

@@ -255,7 +255,13 @@ static void on_connect(uv_connect_t *connect, int uv_status)
     struct guard_client *g = link->client;
 
     if (link->closing)
-        return; /* on_link_closed continues */
+        return;                   /* on_link_closed continues */
+    if (uv_status == UV_EAGAIN) { /* somebody listens and takes no connections: that is silence, not absence */
+        link_close(g);
+        while (g->queue != NULL)
+            fail_later(g->queue, STATUS_TIMED_OUT, "its queue of connections is full");
+        return;
+    }
     if (uv_status == 0)
         uv_status = uv_read_start((uv_stream_t *)&link->pipe, on_allocate, on_read);
     if (uv_status != 0) {

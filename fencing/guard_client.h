@@ -38,7 +38,7 @@ struct guard_answer {
 };
 
 /* err: STATUS_REFUSED (see reason), STATUS_INVALID (the server did not understand us), STATUS_UNREACHABLE (nothing was sent),
- * STATUS_UNKNOWN or STATUS_TIMED_OUT (sent, not answered), STATUS_CORRUPT, STATUS_FULL, STATUS_CANCELED. `answer` is never NULL. */
+ * STATUS_UNKNOWN or STATUS_TIMED_OUT (sent, not answered, or its queue of connections is full), STATUS_CORRUPT, STATUS_FULL, STATUS_CANCELED. `answer` is never NULL. */
 typedef void (*guard_cb)(void *ctx, const struct guard_answer *answer, const struct error *err);
 
 struct guard_client; /* opaque */

@@ -7,3 +7,10 @@ coord_test(test_fence_agent integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integr
 target_compile_definitions(test_fence_agent PRIVATE
                            LEASE_GUARD_SO="$<TARGET_FILE:lease_guard>" SUPERVISE="$<TARGET_FILE:coord-supervise>")
 add_dependencies(test_fence_agent lease_guard coord-supervise)
+
+# Its parts run in containers: as root alone.
+coord_test(test_fence_container integration SOURCES ${CMAKE_SOURCE_DIR}/tests/integration/test_fence_container.c
+           LINKS coord_fencing coord_pg_fixture)
+target_compile_definitions(test_fence_container PRIVATE
+                           LEASE_GUARD_SO="$<TARGET_FILE:lease_guard>" SUPERVISE="$<TARGET_FILE:coord-supervise>")
+add_dependencies(test_fence_container lease_guard coord-supervise)

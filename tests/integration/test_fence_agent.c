@@ -5,12 +5,15 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -290,6 +293,62 @@ static void a_canceled_fence_ends_once(void **state)
     expect(&again, STATUS_CANCELED);
 }
 
+/* Frozen for long: connections to it are not even queued any more. `clients` are those that are. */
+static int full_listener(const char *path, int clients[2])
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        clients[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_int_equal(connect(clients[i], (const struct sockaddr *)&address, sizeof address), i == 0 ? 0 : -1);
+    }
+    assert_int_equal(errno, EAGAIN);
+    return listener;
+}
+
+static void not_proven_while_a_guard_listens(const char *socket)
+{
+    struct fence_target target = { .service = "app", .epoch = 6, .instance_count = 1, .timeout_ms = 1500 };
+    struct outcome o;
+
+    target.instances[0] = OTHER;
+    o = fence(&plain, socket, &target);
+    expect(&o, STATUS_TIMED_OUT);
+    assert_int_equal(o.result.proofs[0], FENCE_UNPROVEN);
+    assert_non_null(strstr(o.err.text, "serves its guard's socket"));
+}
+
+/* The wrong directory, an old one after an upgrade, looks like a stopped server. */
+static void while_a_guard_listens_an_empty_directory_proves_nothing(void **state)
+{
+    struct data_dir_state directory;
+    struct error err = ERROR_NONE;
+    char path[200];
+    int clients[2];
+    int listener;
+
+    (void)state;
+    pg_server_signal_wait(&plain, SIGINT);
+    assert_int_equal(data_dir_inspect(plain.data_dir, &directory, &err), STATUS_OK);
+    assert_int_equal(directory.life, DATA_DIR_EMPTY);
+    not_proven_while_a_guard_listens(guard_socket);
+    pg_server_signal_all(&guarded, SIGSTOP);
+    not_proven_while_a_guard_listens(guard_socket);
+    pg_server_signal_all(&guarded, SIGCONT);
+    (void)snprintf(path, sizeof path, "%s/full.sock", plain.socket_dir);
+    listener = full_listener(path, clients);
+    not_proven_while_a_guard_listens(path);
+    for (int i = 0; i < 2; i++)
+        (void)close(clients[i]);
+    (void)close(listener);
+    pg_server_start(&plain, true);
+}
+
 static pid_t a_backend_of(PGconn *conn)
 {
     PGresult *result = PQexec(conn, "SELECT pg_backend_pid()");
@@ -446,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_guard_of_another_directory_proves_nothing),
         cmocka_unit_test(a_running_server_without_a_guard_is_not_proven),
         cmocka_unit_test(a_canceled_fence_ends_once),
+        cmocka_unit_test(while_a_guard_listens_an_empty_directory_proves_nothing),
         cmocka_unit_test(orphans_are_ended_before_anything_is_proven),
         cmocka_unit_test(a_frozen_server_is_stopped_when_asked),
         cmocka_unit_test(a_stopped_server_without_a_guard_gets_a_tombstone),
