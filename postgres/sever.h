@@ -4,7 +4,10 @@
  *
  * Order: the settings in force are saved to `saved_path` (written, synced, renamed) → primary_conninfo = '' and a short
  * wal_retrieve_retry_interval → reload → the receiver process is gone → and only then the position is read. Severing a severed server, or
- * one without a receiver, succeeds. A primary is refused. */
+ * one without a receiver, succeeds. A primary is refused.
+ *
+ * On the way back the postmaster logs the new value of primary_conninfo when it reloads, as after every change of it, and no setting of
+ * our session keeps a password in it out of that line: the password belongs into a file (`passfile=` in primary_conninfo). */
 #ifndef COORD_POSTGRES_SEVER_H
 #define COORD_POSTGRES_SEVER_H
 
