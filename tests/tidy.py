@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from tests.fuzz import decoders
+from tests.model import check as model
 from tests.result import Result
+from tests.sim import mutants
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
@@ -215,6 +217,8 @@ def run(source: Path, build: Path) -> Result:
         "core calls nothing impure": lambda: check_core_purity(source, build),
         "the examples pass `coordctl config check`": lambda: check_examples(source, build),
         "each reader of bytes has its fuzz program": lambda: decoders.check(source),
+        "the model names C functions that exist": model.check_names,
+        "the mutants fit the sources": mutants.stale,
         "core has no writable data": lambda: check_core_has_no_state(build),
     }
     result = Result()

@@ -638,7 +638,7 @@ inline ask(site_)
     printf("site %d asks for a grant (%d: 2 is enforcing)\n", site_, asking)
 }
 
-/* c: coordinator/core/fsm_lease.c fsm_grant grant_refused others_are_standbys last_holder_may_go_on; coordinator/core/lease.c lease_grant */
+/* c: coordinator/core/fsm_lease.c fsm_grant grant_refused others_are_standbys other_holder; coordinator/core/lease.c lease_grant */
 inline apply_grant(to)
 {
 #ifndef BROKEN_GRANT_TO_ANOTHER_SITE

@@ -50,6 +50,17 @@ def edited(name: str, mutant: Mutant) -> dict[str, str]:
     return files
 
 
+def stale() -> list[str]:
+    """What of the mutants does not fit the sources any more."""
+    wrong = []
+    for name, mutant in {**BY_SEEDS, **BY_RAFT_ROOM, **BY_FAILSAFE, **COVERED}.items():
+        try:
+            edited(name, mutant)
+        except Stale as why:
+            wrong.append(str(why))
+    return wrong
+
+
 class Linker:
     """Compiles a changed file as the build does, and links it before the libraries that hold the unchanged one."""
 
@@ -114,11 +125,8 @@ def row(name: str, mutant: Mutant, found: Found) -> str:
 def run(names: list[str] | None = None) -> Result:
     every = {**BY_SEEDS, **BY_RAFT_ROOM, **BY_FAILSAFE, **COVERED}
     wanted = names or [name for name in every if name not in COVERED]
-    for name in every:
-        try:
-            edited(name, every[name])
-        except Stale as stale:
-            return Result(failed=[f"mutants: {stale}"])
+    if stale():
+        return Result(failed=[f"mutants: {why}" for why in stale()])
     linker = Linker(build(SOURCE, "release", ("sim_world", *BY_TEST)))
     result = Result()
     print("| mutant | what it breaks | first seed | what finds it |\n|---|---|---|---|", flush=True)
