@@ -111,6 +111,16 @@ static void judge_primary(const struct state *s, service_id service, int64_t now
                  "start the coordinator that held it, or switch its server off and coordctl promote SITE -s %s, then "
                  "coordctl approve ID --fenced",
                  svc->config.name);
+    } else if (lease_ended(&svc->lease) && svc->lease.promises_ended_index != 0 &&
+               service_holder_unproven(svc, view->executor)) {
+        text_set(out->summary, sizeof out->summary,
+                 "the lease of %s (epoch %" PRIu64 ") is %s, the node that held it was replaced, and nothing proves "
+                 "that its server is closed: nothing is written",
+                 primary, svc->lease.epoch, lease_state_word(svc->lease.state));
+        text_set(out->way_out, sizeof out->way_out,
+                 "make sure that no other server of %s takes writes, then coordctl disarm %s, wait until its lease is "
+                 "live, and coordctl arm %s",
+                 primary, svc->config.name, svc->config.name);
     } else if (!lease_live(&svc->lease)) {
         text_set(out->summary, sizeof out->summary,
                  "the lease of %s (epoch %" PRIu64 ") is %s: nothing is written until it is granted again", primary,

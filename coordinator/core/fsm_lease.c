@@ -43,15 +43,11 @@ bool fsm_promises_may_run(const struct service *svc)
  * may enforce nothing (bypass, break-glass), or have written after the expiry. So it takes the same proof as a promotion. */
 static const char *other_holder(const struct service *svc, node_id asks)
 {
-    enum certificate_kind kind;
-
-    if (svc->lease.holder == asks || svc->lease.state == LEASE_NONE)
-        return (const char *)0;
-    if (fsm_promises_may_run(svc))
+    if (svc->lease.holder != asks && fsm_promises_may_run(svc))
         return "the last holder may go on by promises: another site's node says when they are over";
-    if (service_enforced(svc) && !certificate_any(&svc->proof, &svc->lease, &kind))
-        return "another node held the lease, and nothing proves that its server is closed: promote another site, or "
-               "disarm, wait for the grant, and arm";
+    if (service_holder_unproven(svc, asks))
+        return "another node held the lease, and nothing proves that its server is closed: make sure of it, then "
+               "disarm, wait for the lease, and arm";
     return (const char *)0;
 }
 

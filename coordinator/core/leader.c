@@ -207,12 +207,15 @@ static bool next_executor(const struct state *s, service_id service, struct comm
     return false;
 }
 
-/* The attempt is past its node's own deadline, by which that node has ended it. */
+/* The attempt is past its node's own deadline, by which that node has ended it. A checkpoint may take minutes and changes nothing: that of a node
+ * which is silent binds nobody for so long. */
 static bool overdue(const struct leader *l, const struct state *s, service_id service, unsigned r)
 {
     const struct step_run *run = &s->services[service].operation.runs[r];
     const struct leader_run *seen = &l->runs[service][r];
-    int64_t patience_us = lease_count_us(plan_step_of(run->step)->deadline_ms, s->drift_ppm) + ATTEMPT_SLACK_US;
+    bool given_up = run->step == STEP_CHECKPOINT && !node_heard(s, run->node);
+    uint32_t deadline_ms = given_up ? 0 : plan_step_of(run->step)->deadline_ms;
+    int64_t patience_us = lease_count_us(deadline_ms, s->drift_ppm) + ATTEMPT_SLACK_US;
 
     return run->state == RUN_ASSIGNED && seen->operation == s->services[service].operation.id &&
            seen->attempt == run->attempt && l->counted_us - seen->since_us > patience_us;
@@ -232,7 +235,8 @@ static bool next_step(const struct leader *l, const struct state *s, service_id 
                 .operation = op->id, .run = (uint8_t)r, .attempt = run->attempt, .epoch = run->epoch
             };
             text_set(out->step_result.result.detail, DETAIL_MAX_BYTES,
-                     "no result from node %s within its deadline of %" PRIu32 " ms", state_node_name(s, run->node),
+                     "no result from node %s, which is %s (its deadline is %" PRIu32 " ms)",
+                     state_node_name(s, run->node), node_heard(s, run->node) ? "heard" : "silent",
                      plan_step_of(run->step)->deadline_ms);
             return true;
         }

@@ -1,5 +1,7 @@
 #include "core/state.h"
 
+#include "core/certificate.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -95,6 +97,14 @@ node_id state_site_node(const struct state *s, site_id site)
             first = m->id;
     }
     return first;
+}
+
+bool service_holder_unproven(const struct service *svc, node_id asks)
+{
+    enum certificate_kind kind;
+
+    return svc->lease.holder != asks && svc->lease.state != LEASE_NONE && service_enforced(svc) &&
+           !certificate_any(&svc->proof, &svc->lease, &kind);
 }
 
 site_id service_promiser_site(const struct service *svc, node_id node)

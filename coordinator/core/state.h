@@ -122,4 +122,7 @@ static inline bool service_enforced(const struct service *svc)
     return svc->armed && !svc->paused && svc->config.mode != MODE_SHADOW;
 }
 
+/* `asks` is another node than the last holder of an enforced service's lease, and nothing proves that the last holder's server is closed. */
+bool service_holder_unproven(const struct service *svc, node_id asks);
+
 #endif

@@ -305,13 +305,24 @@ static void help_past_a_lost_node(struct world_service *ws)
 }
 
 /* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort, or move on. */
+/* Another node than the last holder: the holder's is gone. */
+static bool executor_waits_for_lease(const struct service *svc)
+{
+    return svc->primary != SITE_NONE && lease_ended(&svc->lease) &&
+           svc->views[svc->primary].executor != svc->lease.holder;
+}
+
 void people_help(struct world_service *ws, bool abort)
 {
     const struct service *svc = world_service(ws);
 
     people_rebuild(ws);
     people_promote(ws);
-    if (!svc->armed || svc->paused) {
+    if (abort && executor_waits_for_lease(svc) && service_enforced(svc)) {
+        operator_set(
+            ws,
+            SERVICE_DISARM); /* nothing proves that the last holder's server is closed: in these worlds it is the same one */
+    } else if ((!svc->armed || svc->paused) && !(abort && executor_waits_for_lease(svc))) {
         operator_set(ws, SERVICE_ARM);
         operator_set(ws, SERVICE_RESUME);
     }

@@ -42,6 +42,21 @@ static void a_primary_that_was_never_promoted_is_named_with_both_ways_out(void *
     assert_non_null(strstr(judge(k)->way_out, "coordctl promote SITE -s app"));
 }
 
+static void a_holder_that_was_replaced_and_proves_nothing_is_named_with_the_way_out(void **state)
+{
+    struct core *k = *state;
+
+    k->state.members[4] = (struct member){ .id = 15, .site = A, .heard = true };
+    assert_accepted(core_renew(k, false), k); /* it enforced nothing */
+    assert_accepted(core_expire_alone(k), k);
+    assert_accepted(core_promises_ended(k, NODE_B), k);
+    assert_accepted(core_executor(k, A, 15), k);
+    assert_int_equal(judge(k)->health, API_CRITICAL);
+    assert_non_null(strstr(judge(k)->summary, "nothing proves that its server is closed"));
+    assert_non_null(
+        strstr(judge(k)->way_out, "then coordctl disarm app, wait until its lease is live, and coordctl arm app"));
+}
+
 static void without_a_leader_what_this_node_does_is_the_news(void **state)
 {
     static const struct {
@@ -103,6 +118,7 @@ int main(void)
         TEST(a_ready_pair_is_ok_and_needs_no_way_out),
         TEST(a_primary_whose_lease_has_ended_writes_nothing),
         TEST(a_primary_that_was_never_promoted_is_named_with_both_ways_out),
+        TEST(a_holder_that_was_replaced_and_proves_nothing_is_named_with_the_way_out),
         TEST(without_a_leader_what_this_node_does_is_the_news),
         cmocka_unit_test(a_disk_is_judged_by_what_is_free),
     };

@@ -244,6 +244,26 @@ static void an_attempt_without_a_result_ends_after_its_deadline(void **state)
     assert_false(leader_proposes(k, COMMAND_STEP_RESULT));
 }
 
+/* It may take ten minutes, and a node that is gone would keep its site's executor from being named for so long. */
+static void a_checkpoint_of_a_silent_node_is_given_up_soon(void **state)
+{
+    struct core *k = *state;
+
+    core_ready_to_promote(k);
+    assert_accepted(core_promote(k, B), k);
+    assert_accepted(core_assign(k, STEP_PROMOTE, B), k);
+    assert_accepted(core_done(k, STEP_PROMOTE, B), k);
+    assert_accepted(core_assign(k, STEP_CHECKPOINT, B), k);
+    core_app(k)->lease.ttl_ms = 60000; /* its end is another matter */
+    leader_run(k, 10 * SECOND_US);
+    assert_false(leader_proposes(k, COMMAND_STEP_RESULT));
+    assert_accepted(core_heard(k, NODE_B, false), k);
+    leader_run(k, TICK_US);
+    assert_true(leader_proposes(k, COMMAND_STEP_RESULT));
+    assert_int_equal(next.step_result.run, core_run(k, STEP_CHECKPOINT, B));
+    assert_non_null(strstr(next.step_result.result.detail, "which is silent"));
+}
+
 static void a_step_of_a_silent_node_is_not_assigned(void **state)
 {
     struct core *k = *state;
@@ -348,6 +368,7 @@ int main(void)
         TEST(a_failover_is_carried_to_its_point_of_no_return_and_beyond),
         TEST(no_promotion_is_proposed_without_proof),
         TEST(an_attempt_without_a_result_ends_after_its_deadline),
+        TEST(a_checkpoint_of_a_silent_node_is_given_up_soon),
         TEST(a_step_of_a_silent_node_is_not_assigned),
         TEST(an_operation_in_vain_gives_a_living_primary_back),
         TEST(an_operation_in_vain_waits_when_the_primary_is_dead),
