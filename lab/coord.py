@@ -1,8 +1,10 @@
 """One coordd with its own file, and coordctl on its socket."""
 from __future__ import annotations
 
+import http.client
 import json
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -150,6 +152,17 @@ class CoordNode:
 
     def ctl_argv(self, *arguments: str) -> list[str]:
         return [str(self.programs / "coordctl"), "-S", str(self.socket), *arguments]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """The code and the body of a GET on the node's socket."""
+        link = http.client.HTTPConnection("localhost")
+        link.sock = socket.socket(socket.AF_UNIX)
+        link.sock.connect(str(self.socket))
+        link.request("GET", path)
+        answer = link.getresponse()
+        text = answer.read().decode()
+        link.close()
+        return answer.status, text
 
     def service(self, name: str = "app") -> dict:
         for service in self.ctl("status")["services"]:

@@ -7,6 +7,7 @@ from tests.e2e.scenario import Stage, scenario
 
 FIVE = ("a1", "b1", "c1", "c2", "c3")
 WITNESSES = ("c1", "c2", "c3")
+PRIMARY = "/v1/services/app/sites/site-a/primary"  # what a load balancer asks
 TTL_US = 2_000_000  # metro's
 GAP_US = 1_000_000  # a renewal interval or two, on a busy machine
 
@@ -24,6 +25,7 @@ def a_primary_goes_on_without_a_quorum_while_the_other_site_promises(stage: Stag
     time.sleep(3.5 * TTL_US / 1e6)
     service = lab.node("a1").service()
     stage.expect((service["promises"] or {}).get("what") == "serving", f"status at a1: {service['summary']}; {service['way_out']}")
+    stage.expect(lab.node("a1").get(PRIMARY)[0] == 200, "a load balancer that asks a1 stays with it")
     for name in WITNESSES:
         lab.node(name).start()
     lab.node("a1").await_log("event=renewed_by_log")
@@ -36,6 +38,7 @@ def a_primary_goes_on_without_a_quorum_while_the_other_site_promises(stage: Stag
     killed_us = now_us()
     lab.until(lambda: (lab.node("a1").service()["promises"] or {}).get("what") == "closed", 10, "the primary closed at its deadline")
     last_us = max(ack.acknowledged_us for ack in stage.direct["site-a"].acks())
+    stage.expect(lab.node("a1").get(PRIMARY)[0] == 503, "and a load balancer goes away")
     stage.expect(last_us - killed_us < TTL_US, f"without the promise the last write was acknowledged {(last_us - killed_us) / 1e3:.0f} ms later")
     lab.node("b1").start()  # it has written no entry of its own: it does not promise
     refused = lab.sql_writer("site-a", threads=1)

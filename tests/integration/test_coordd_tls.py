@@ -1,10 +1,8 @@
 """The certificates of a running coordd: read again, broken, about to end, and of somebody else. Three real nodes of the build under test, without
 databases, in a network namespace of their own. Environment: COORD_BUILD (the build directory).
 """
-import http.client
 import shutil
 import signal
-import socket
 import time
 
 import test_coordd_support as support  # also finds lab
@@ -44,12 +42,7 @@ class Certificates(support.LabTest):
         return node.log.read_text(encoding="utf-8")[since:]
 
     def metrics(self, node):
-        link = http.client.HTTPConnection("localhost")
-        link.sock = socket.socket(socket.AF_UNIX)
-        link.sock.connect(str(node.socket))
-        link.request("GET", "/metrics")
-        text = link.getresponse().read().decode()
-        link.close()
+        _, text = node.get("/metrics")
         return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
     def test_new_files_are_read_and_broken_ones_are_not(self):
