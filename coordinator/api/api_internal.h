@@ -80,6 +80,7 @@ struct api_judgement {
 void api_judge(const struct state *s, service_id service, const struct api_promises *promises, int64_t now_ms,
                struct api_judgement *out);
 void api_promises_of(const struct api *api, service_id service, struct api_promises *out);
+/* "heard", which without a leader nobody can say: null. */
 void api_put_heard(struct json_t *o, const struct member *m, const struct api_node *node);
 /* How this node's certificates are doing. */
 void api_judge_certificates(const struct api_node *node, int64_t now_ms, struct api_judgement *out);

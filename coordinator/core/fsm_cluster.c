@@ -48,12 +48,10 @@ static const char *change_refused(const struct service *svc, const struct servic
                    : (const char *)0;
     if (svc->primary != SITE_NONE && service_config_site(next, svc->primary) == (const struct site_config *)0)
         return "its primary's site is missing under sites";
-    for (unsigned i = 0; i < svc->config.site_count; i++)
-        if (fsm_promises_may_run(svc) &&
-            service_config_site(next, svc->config.sites[i].site) == (const struct site_config *)0)
-            return "its primary may go on by promises of a site that is missing under sites: its coordinator must be "
-                   "heard "
-                   "first";
+    for (unsigned i = 0; i < svc->config.site_count && fsm_promises_may_run(svc); i++)
+        if (service_config_site(next, svc->config.sites[i].site) == (const struct site_config *)0)
+            return "its primary may go on by promises of a site that is missing under sites: the coordinator there "
+                   "must be heard first";
     return (const char *)0;
 }
 

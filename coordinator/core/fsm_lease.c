@@ -60,6 +60,8 @@ static bool of_an_earlier_generation(const struct state *s, const struct lease *
 
 static const char *grant_refused(const struct state *s, const struct service *svc, const struct command_grant *in)
 {
+    const char *other = of_an_earlier_generation(s, &svc->lease) ? (const char *)0 : other_holder(svc, in->node);
+
     if (in->site >= SITES_MAX || service_config_site(&svc->config, in->site) == (const struct site_config *)0)
         return "it is no eligible site of the service";
     if (in->node == 0 || svc->views[in->site].executor != in->node)
@@ -74,8 +76,8 @@ static const char *grant_refused(const struct state *s, const struct service *sv
         return "the server's lease_guard is not enforcing";
     if (of_an_earlier_generation(s, &svc->lease) && svc->lease.state == LEASE_REVOKED)
         return "the lease is of before the recovery: it runs out first";
-    if (!of_an_earlier_generation(s, &svc->lease) && other_holder(svc, in->node) != (const char *)0)
-        return other_holder(svc, in->node);
+    if (other != (const char *)0)
+        return other;
     if (svc->primary == SITE_NONE)
         return in->site == svc->config.primary
                    ? others_are_standbys(s, svc, in->site)

@@ -199,18 +199,19 @@ static bool ahead(const struct position *a, const struct position *b)
     return a->timeline != b->timeline ? a->timeline > b->timeline : a->lsn > b->lsn;
 }
 
-/* What it lacks of the old primary's WAL: as it was seen when the standby was severed, and as it stood when the fence had closed it. */
-static bool lacks(const struct operation *op, const struct step_run *standby, uint64_t *bytes)
+/* What it is known to lack of the old primary's WAL, in bytes: as that was seen when the standby was severed, and as it stood when the fence had
+ * closed it. */
+static uint64_t lacks(const struct operation *op, const struct step_run *standby)
 {
     const struct step_run *fence = operation_run(op, STEP_FENCE, SITE_NONE);
     const struct position *p = &standby->position;
+    uint64_t bytes = p->gap_known ? p->gap_bytes : 0;
     bool fenced = fence != (const struct step_run *)0 && fence->state == RUN_DONE && fence->position.known &&
                   fence->position.timeline == p->timeline;
 
-    *bytes = p->gap_known ? p->gap_bytes : 0;
-    if (fenced && fence->position.lsn > p->lsn && fence->position.lsn - p->lsn > *bytes)
-        *bytes = fence->position.lsn - p->lsn;
-    return p->gap_known || fenced;
+    if (fenced && fence->position.lsn > p->lsn && fence->position.lsn - p->lsn > bytes)
+        bytes = fence->position.lsn - p->lsn;
+    return bytes;
 }
 
 site_id plan_candidate(const struct state *s, const struct operation *op, char *why, size_t capacity_bytes)
@@ -256,7 +257,8 @@ site_id plan_candidate(const struct state *s, const struct operation *op, char *
                  best->position.timeline);
         return SITE_NONE;
     }
-    if (lacks(op, best, &bytes) && bytes > svc->config.max_lag_bytes && ((op->overrides >> GATE_READY) & 1u) == 0) {
+    bytes = lacks(op, best);
+    if (bytes > svc->config.max_lag_bytes && ((op->overrides >> GATE_READY) & 1u) == 0) {
         text_set(why, capacity_bytes,
                  "%s lacks %" PRIu64 " bytes of WAL, max_lag is %" PRIu64
                  ": abort, then coordctl promote --force=ready",

@@ -1,12 +1,11 @@
 #include "core/state.h"
 
-#include "core/certificate.h"
-
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/text.h"
+#include "core/certificate.h"
 
 static const char *const verdict_words[VERDICT_COUNT] = {
     [VERDICT_UNKNOWN] = "unknown", [VERDICT_UP] = "up",         [VERDICT_DEGRADED] = "degraded",

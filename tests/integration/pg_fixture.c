@@ -215,6 +215,22 @@ void pg_server_create(struct pg_server *s, const char *name, const char *setting
     (void)pg_server_sql(s, "GRANT EXECUTE ON FUNCTION pg_reload_conf(), pg_promote(boolean, integer) TO " PG_ROLE);
 }
 
+void pg_server_create_guarded(struct pg_server *s, const char *name, const char *library, char *socket, size_t capacity)
+{
+    char text[600];
+
+    (void)snprintf(text, sizeof text, "cp '%s' %s/lease_guard.so", library, pg_fixture_dir());
+    if (system(text) != 0) /* to where the servers' user can read it */
+        fail("cp", library);
+    pg_server_create(s, name, "");
+    pg_server_signal_wait(s, SIGINT);
+    (void)snprintf(socket, capacity, "%s/lease_guard.sock", s->socket_dir);
+    (void)snprintf(text, sizeof text, "shared_preload_libraries = '%s/lease_guard.so'\nlease_guard.socket = '%s'",
+                   pg_fixture_dir(), socket);
+    pg_server_configure(s, text);
+    pg_server_start(s, true);
+}
+
 void pg_server_create_standby(struct pg_server *s, const char *name, const struct pg_server *primary)
 {
     char from[300];

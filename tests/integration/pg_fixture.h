@@ -27,6 +27,9 @@ uint16_t pg_fixture_free_port(void);
 
 /* initdb, with PG_ROLE and its rights; `settings` (may be "") is appended to postgresql.conf. Starts it. */
 void pg_server_create(struct pg_server *s, const char *name, const char *settings);
+/* The same with lease_guard (`library`), which listens on `socket` (given). */
+void pg_server_create_guarded(struct pg_server *s, const char *name, const char *library, char *socket,
+                              size_t capacity);
 /* A streaming standby of `primary`, made by pg_basebackup -R. Starts it and waits until it streams. */
 void pg_server_create_standby(struct pg_server *s, const char *name, const struct pg_server *primary);
 

@@ -470,21 +470,9 @@ static void the_guard_is_found_among_preloaded_libraries(void **state)
 
 static int create(void **state)
 {
-    char settings[600];
-
     (void)state;
-    (void)snprintf(settings, sizeof settings, "cp %s %s/", LEASE_GUARD_SO, pg_fixture_dir());
-    if (system(settings) != 0) /* to where the servers' user can read it */
-        return -1;
     pg_server_create(&plain, "plain", "");
-    pg_server_create(&guarded, "guarded", "");
-    pg_server_signal_wait(&guarded, SIGINT);
-    (void)snprintf(guard_socket, sizeof guard_socket, "%s/lease_guard.sock", guarded.socket_dir);
-    (void)snprintf(settings, sizeof settings,
-                   "shared_preload_libraries = '%s/lease_guard.so'\nlease_guard.socket = '%s'", pg_fixture_dir(),
-                   guard_socket);
-    pg_server_configure(&guarded, settings);
-    pg_server_start(&guarded, true);
+    pg_server_create_guarded(&guarded, "guarded", LEASE_GUARD_SO, guard_socket, sizeof guard_socket);
     return uv_loop_init(&loop);
 }
 

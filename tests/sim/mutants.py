@@ -125,8 +125,9 @@ def row(name: str, mutant: Mutant, found: Found) -> str:
 def run(names: list[str] | None = None) -> Result:
     every = {**BY_SEEDS, **BY_RAFT_ROOM, **BY_FAILSAFE, **COVERED}
     wanted = names or [name for name in every if name not in COVERED]
-    if stale():
-        return Result(failed=[f"mutants: {why}" for why in stale()])
+    wrong = stale()
+    if wrong:
+        return Result(failed=[f"mutants: {why}" for why in wrong])
     linker = Linker(build(SOURCE, "release", ("sim_world", *BY_TEST)))
     result = Result()
     print("| mutant | what it breaks | first seed | what finds it |\n|---|---|---|---|", flush=True)

@@ -304,7 +304,6 @@ static void help_past_a_lost_node(struct world_service *ws)
         move_from_a_lost_node(ws);
 }
 
-/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort, or move on. */
 /* Another node than the last holder: the holder's is gone. */
 static bool executor_waits_for_lease(const struct service *svc)
 {
@@ -312,6 +311,8 @@ static bool executor_waits_for_lease(const struct service *svc)
            svc->views[svc->primary].executor != svc->lease.holder;
 }
 
+/* What people do in the end: arm and resume; and, where the report says that it waits for a person, abort, or move on. Where nothing proves that the
+ * last holder's server is closed they look at it (in these worlds it is the same one), disarm, and arm again when the lease is granted. */
 void people_help(struct world_service *ws, bool abort)
 {
     const struct service *svc = world_service(ws);
@@ -319,9 +320,7 @@ void people_help(struct world_service *ws, bool abort)
     people_rebuild(ws);
     people_promote(ws);
     if (abort && executor_waits_for_lease(svc) && service_enforced(svc)) {
-        operator_set(
-            ws,
-            SERVICE_DISARM); /* nothing proves that the last holder's server is closed: in these worlds it is the same one */
+        operator_set(ws, SERVICE_DISARM);
     } else if ((!svc->armed || svc->paused) && !(abort && executor_waits_for_lease(svc))) {
         operator_set(ws, SERVICE_ARM);
         operator_set(ws, SERVICE_RESUME);

@@ -96,6 +96,20 @@ static void a_refusal_that_the_link_does_not_take_is_kept_too(void **state)
     assert_int_equal(r->answers[0].status, STATUS_REFUSED);
 }
 
+static void an_answer_is_not_kept_for_longer_than_anybody_waits(void **state)
+{
+    struct rig *r = *state;
+    unsigned leader = rig_elect(r), follower = (leader + 1) % NODES;
+    assert_int_equal(rig_submit(r, follower, 1, 0), STATUS_OK);
+    r->link_refuses = true;
+    assert_true(rig_run_until(r, applied_there, leader, 1));
+    rig_run_ms(r, FORWARD_ANSWER_KEPT_MS);
+    assert_int_equal(r->answers[0].status, STATUS_UNKNOWN);
+    r->link_refuses = false;
+    rig_run_ms(r, 500);
+    assert_int_equal(r->answers_taken, 0);
+}
+
 /* With every slot taken by an answer that is kept: the oldest gives way to the next request. */
 static void answers_that_nobody_takes_stand_in_nobody_s_way(void **state)
 {
@@ -201,6 +215,7 @@ int main(void)
         RIG_TEST(a_command_without_a_leader_or_a_connection_surely_was_not_sent),
         RIG_TEST(a_lost_answer_is_unknown_at_the_deadline_and_a_late_one_is_ignored),
         RIG_TEST(an_answer_that_the_link_does_not_take_is_kept_until_it_does),
+        RIG_TEST(an_answer_is_not_kept_for_longer_than_anybody_waits),
         RIG_TEST(a_refusal_that_the_link_does_not_take_is_kept_too),
         RIG_TEST(answers_that_nobody_takes_stand_in_nobody_s_way),
         RIG_TEST(a_request_for_which_the_leader_has_no_room_is_refused),

@@ -80,6 +80,7 @@ static enum status link_send(void *ctx, node_id to, uint8_t type, const uint8_t 
     struct rig *r = n->rig;
     if (r->link_refuses)
         return STATUS_UNREACHABLE;
+    r->answers_taken += type == MESSAGE_FORWARD_ANSWER;
     struct rig_message *m = &r->messages[r->message_count];
     assert_true(r->message_count < MESSAGES_MAX && length <= sizeof m->bytes && to >= 1 && to <= NODES);
     if (r->link_down[n->self][to - 1])

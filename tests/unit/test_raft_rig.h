@@ -69,6 +69,7 @@ struct rig {
     unsigned message_count;
     bool link_down[NODES][NODES];
     bool link_refuses;
+    unsigned answers_taken; /* by the link */
     enum status admit_says;
     node_id admit_from;
     struct answer answers[ANSWERS_MAX];
